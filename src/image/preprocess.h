@@ -1,0 +1,76 @@
+/* From a decoded image to the pixels a model sees, in every byte as the model's own code
+ * does it, and the geometry of what was done. */
+#ifndef TAP_IMAGE_PREPROCESS_H
+#define TAP_IMAGE_PREPROCESS_H
+
+#include "image/image.h"
+
+typedef enum tap_fit {
+    TAP_FIT_CROP,  /* shortest edge to side, then centre crop (CLIPImageProcessor) */
+    TAP_FIT_PAD,   /* pad to a square with pad_rgb, then resize (original LLaVA-1.5) */
+    TAP_FIT_SQUASH /* resize to side x side, aspect ratio not kept */
+} tap_fit;
+
+typedef enum tap_filter { TAP_BILINEAR, TAP_BICUBIC, TAP_LANCZOS } tap_filter;
+
+/* Which of the two resize passes comes first, as Pillow does it (specs: the same bytes). */
+typedef enum tap_resize_order {
+    TAP_ORDER_PILLOW_13, /* vertical first if h - oh > 0 and h - oh > 2 (w - ow) */
+    TAP_ORDER_PILLOW_12  /* horizontal always first (up to Pillow 12.1.1) */
+} tap_resize_order;
+
+typedef struct tap_preprocess_spec {
+    int side_px, patch_px;
+    tap_fit fit;
+    tap_filter filter;
+    tap_resize_order order;
+    int pad_rgb[3];
+    double rescale; /* 0.00392156862745098 */
+    double mean[3], std[3];
+} tap_preprocess_spec;
+
+/* One axis of the exact map from source to tile pixels, continuous coordinates with 0 at
+ * the outer corner: tile = (source * mul + add) / den, den > 0. */
+typedef struct tap_axis_map {
+    int64_t mul, add, den;
+} tap_axis_map;
+
+/* One tile: what the vision encoder sees at once. valid_* is the part of the tile that
+ * shows the image (the rest is padding), in tile pixels, exact as rationals over den. */
+typedef struct tap_tile {
+    tap_axis_map x, y;
+} tap_tile;
+
+enum { TAP_MAX_TILES = 64 };
+
+/* What was done to an image, for masks and for the position map. */
+typedef struct tap_geometry {
+    int64_t source_width, source_height; /* px */
+    int side_px, patch_px;
+    int n_tiles, n_rows, n_cols; /* patch grid of each tile */
+    tap_tile tiles[TAP_MAX_TILES];
+} tap_geometry;
+
+typedef struct tap_pixels {
+    int n_tiles, side_px;
+    float *values; /* [n_tiles][3][side][side], normalised; tap_pixels_clear frees it */
+} tap_pixels;
+
+TAP_NODISCARD tap_status tap_preprocess_run(tap_pixels *pixels, tap_geometry *geometry,
+                                            const tap_image *image,
+                                            const tap_preprocess_spec *spec,
+                                            tap_error *err);
+/* The geometry alone, for an image of that size. */
+TAP_NODISCARD tap_status tap_preprocess_geometry(tap_geometry *geometry, int64_t width,
+                                                 int64_t height,
+                                                 const tap_preprocess_spec *spec,
+                                                 tap_error *err);
+void tap_pixels_clear(tap_pixels *pixels);
+
+/* Resize as Pillow's Image.resize does, every byte. out is freshly allocated. */
+TAP_NODISCARD tap_status tap_image_resize(tap_image *out, const tap_image *image,
+                                          int64_t width, int64_t height,
+                                          tap_filter filter, tap_resize_order order,
+                                          tap_error *err);
+
+#endif
