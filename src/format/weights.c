@@ -1,0 +1,392 @@
+#include "format/weights.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "format/json.h"
+#include "format/safetensors.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_INDEX_BYTES = 1 << 26, MAX_CANONICAL_BYTES = 128 };
+
+typedef struct weights_file {
+    char *path;
+    tap_safetensors *tensors;
+} weights_file;
+
+typedef struct weights_entry {
+    char *canonical;
+    const char *raw; /* borrowed from the file */
+    int64_t file;
+    const tap_tensor *tensor;
+} weights_entry;
+
+struct tap_weights {
+    char *directory;
+    weights_file *files; /* [n_files], by name */
+    size_t n_files, files_capacity;
+    weights_entry *entries; /* [n], sorted by canonical name */
+    size_t n, capacity;
+    int64_t n_bytes;
+    char hash[TAP_SHA256_TEXT_BYTES];
+};
+
+/* Canonical name of `raw` under one rule: false if it does not match. "*" takes decimal
+ * digits without leading zeros. */
+static bool apply_rule(char canonical[MAX_CANONICAL_BYTES], const tap_name_rule *rule,
+                       const char *raw)
+{
+    const char *star = strchr(rule->raw, '*');
+    if (!star) {
+        if (strcmp(rule->raw, raw) != 0)
+            return false;
+        (void)snprintf(canonical, MAX_CANONICAL_BYTES, "%s", rule->canonical);
+        return true;
+    }
+    const size_t n_front = (size_t)(star - rule->raw);
+    if (strncmp(raw, rule->raw, n_front) != 0)
+        return false;
+    const char *digits = raw + n_front;
+    const size_t n_digits = strspn(digits, "0123456789");
+    if (n_digits == 0 || n_digits > 6 || (digits[0] == '0' && n_digits > 1) ||
+        strcmp(digits + n_digits, star + 1) != 0)
+        return false;
+    const char *to = strchr(rule->canonical, '*');
+    if (!to)
+        (void)snprintf(canonical, MAX_CANONICAL_BYTES, "%s", rule->canonical);
+    else
+        (void)snprintf(canonical, MAX_CANONICAL_BYTES, "%.*s%.*s%s",
+                       (int)(to - rule->canonical), rule->canonical, (int)n_digits,
+                       digits, to + 1);
+    return true;
+}
+
+static bool find_canonical(char canonical[MAX_CANONICAL_BYTES],
+                           const tap_name_rule *rules, size_t n_rules, const char *raw)
+{
+    for (size_t i = 0; i < n_rules; i++)
+        if (apply_rule(canonical, &rules[i], raw))
+            return canonical[0] != '\0';
+    return false;
+}
+
+static tap_status add_tensor(tap_weights *weights, size_t file, int64_t i,
+                             const tap_name_rule *rules, size_t n_rules, tap_error *err)
+{
+    const tap_safetensors *tensors = weights->files[file].tensors;
+    const char *raw = tap_safetensors_name(tensors, i);
+    char canonical[MAX_CANONICAL_BYTES];
+    if (!find_canonical(canonical, rules, n_rules, raw))
+        return TAP_OK;
+    TAP_TRY(tap_grow(&weights->entries, &weights->capacity, weights->n + 1,
+                     sizeof *weights->entries, "a list of tensors", err));
+    weights_entry *e = &weights->entries[weights->n];
+    TAP_TRY(tap_text_copy(&e->canonical, canonical, strlen(canonical), err));
+    e->raw = raw;
+    e->file = (int64_t)file;
+    e->tensor = tap_safetensors_tensor(tensors, i);
+    weights->n++;
+    weights->n_bytes += (int64_t)tap_safetensors_bytes(tensors, i);
+    return TAP_OK;
+}
+
+static tap_status add_file(tap_weights *weights, const char *name, tap_error *err)
+{
+    TAP_TRY(tap_grow(&weights->files, &weights->files_capacity, weights->n_files + 1,
+                     sizeof *weights->files, "a list of files", err));
+    weights_file *file = &weights->files[weights->n_files];
+    TAP_TRY(tap_path_join(&file->path, weights->directory, name, err));
+    const tap_status status = tap_safetensors_open(&file->tensors, file->path, err);
+    if (status != TAP_OK) {
+        tap_free(file->path);
+        *file = (weights_file){0};
+        return status;
+    }
+    weights->n_files++;
+    return TAP_OK;
+}
+
+static tap_status add_single(tap_weights *weights, const char *name,
+                             const tap_name_rule *rules, size_t n_rules, tap_error *err)
+{
+    TAP_TRY(add_file(weights, name, err));
+    const int64_t n = tap_safetensors_count(weights->files[0].tensors);
+    for (int64_t i = 0; i < n; i++)
+        TAP_TRY(add_tensor(weights, 0, i, rules, n_rules, err));
+    return TAP_OK;
+}
+
+/* One line of an index: which file a tensor is in. */
+typedef struct placed {
+    const char *raw, *file;
+} placed;
+
+static int compare_placed(const void *a, const void *b)
+{
+    const placed *left = a, *right = b;
+    const int order = strcmp(left->file, right->file);
+    return order ? order : strcmp(left->raw, right->raw);
+}
+
+static tap_status read_map(placed *list, json_t *map, const char *path, tap_error *err)
+{
+    const char *raw;
+    json_t *value;
+    size_t n = 0;
+    json_object_foreach(map, raw, value)
+    {
+        const char *file = json_string_value(value);
+        if (!file || !file[0] || strchr(file, '/') || strchr(file, '\\') ||
+            strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
+            return TAP_FAIL(err, TAP_EFORMAT,
+                            "cannot read '%s': tensor '%.200s' stands in '%.60s', "
+                            "expected the name of a file beside the index",
+                            path, raw, file ? file : "");
+        list[n++] = (placed){.raw = raw, .file = file};
+    }
+    return TAP_OK;
+}
+
+static tap_status add_shards(tap_weights *weights, const placed *list, size_t n,
+                             const char *index, const tap_name_rule *rules,
+                             size_t n_rules, tap_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(list[i].file, list[i - 1].file) != 0) {
+            const tap_status status = add_file(weights, list[i].file, err);
+            if (status != TAP_OK)
+                return tap_wrap(err, status, "a shard that '%s' names", index);
+        }
+        const size_t file = weights->n_files - 1;
+        const int64_t found =
+            tap_safetensors_find(weights->files[file].tensors, list[i].raw);
+        if (found < 0)
+            return TAP_FAIL(
+                err, TAP_EFORMAT,
+                "cannot open '%s': the index places tensor '%.200s' in "
+                "'%.80s', which does not hold it; the download may be mixed "
+                "up",
+                index, list[i].raw, list[i].file);
+        TAP_TRY(add_tensor(weights, file, found, rules, n_rules, err));
+    }
+    return TAP_OK;
+}
+
+static tap_status add_index(tap_weights *weights, const char *name,
+                            const tap_name_rule *rules, size_t n_rules, tap_error *err)
+{
+    char *path = NULL;
+    json_t *root = NULL;
+    placed *list = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_path_join(&path, weights->directory, name, err));
+    TAP_TRY_OUT(tap_json_read(&root, path, MAX_INDEX_BYTES, err));
+    json_t *map = json_object_get(root, "weight_map");
+    const size_t n = json_object_size(map);
+    if (n == 0) {
+        status = TAP_FAIL(err, TAP_EFORMAT,
+                          "cannot read '%s': it has no \"weight_map\" of tensor names "
+                          "to files",
+                          path);
+        goto out;
+    }
+    TAP_TRY_OUT(tap_alloc(&list, n, sizeof *list, "an index", err));
+    TAP_TRY_OUT(read_map(list, map, path, err));
+    qsort(list, n, sizeof *list, compare_placed);
+    TAP_TRY_OUT(add_shards(weights, list, n, path, rules, n_rules, err));
+out:
+    tap_free(list);
+    json_decref(root);
+    tap_free(path);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const weights_entry *left = a, *right = b;
+    const int order = strcmp(left->canonical, right->canonical);
+    return order ? order : strcmp(left->raw, right->raw);
+}
+
+static tap_status sort_entries(tap_weights *weights, tap_error *err)
+{
+    if (weights->n)
+        qsort(weights->entries, weights->n, sizeof *weights->entries, compare_entries);
+    for (size_t i = 1; i < weights->n; i++) {
+        const weights_entry *a = &weights->entries[i - 1], *b = &weights->entries[i];
+        if (strcmp(a->canonical, b->canonical) == 0)
+            return TAP_FAIL(
+                err, TAP_EFORMAT,
+                "cannot open model '%s': tensors '%.150s' and '%.150s' both "
+                "claim to be '%s'",
+                weights->directory, a->raw, b->raw, a->canonical);
+    }
+    return TAP_OK;
+}
+
+/* One line per tensor and file: what the hash is taken of. */
+static tap_status hash_headers(tap_weights *weights, tap_error *err)
+{
+    tap_buffer text = {0};
+    tap_status status = tap_buffer_put(&text, "", 0, err);
+    for (size_t f = 0; f < weights->n_files; f++) {
+        const tap_safetensors *tensors = weights->files[f].tensors;
+        const int64_t n = tap_safetensors_count(tensors);
+        size_t offset = 0;
+        for (int64_t i = 0; status == TAP_OK && i < n; i++) {
+            const tap_tensor *t = tap_safetensors_tensor(tensors, i);
+            char shape[256];
+            tap_tensor_print_shape(shape, sizeof shape, t);
+            status = tap_buffer_print(&text, err, "%s\t%s\t%s\t%zu\n",
+                                      tap_safetensors_name(tensors, i),
+                                      tap_safetensors_dtype(tensors, i), shape, offset);
+            offset += tap_safetensors_bytes(tensors, i);
+        }
+        if (status == TAP_OK)
+            status = tap_buffer_print(&text, err, "= %zu\n", offset);
+    }
+    if (status == TAP_OK)
+        status = tap_sha256(weights->hash, text.text, text.n_bytes, err);
+    tap_buffer_clear(&text);
+    return status;
+}
+
+static tap_status has_file(bool *out, const char *directory, const char *name,
+                           tap_error *err)
+{
+    char *path = NULL;
+    TAP_TRY(tap_path_join(&path, directory, name, err));
+    *out = tap_file_exists(path);
+    tap_free(path);
+    return TAP_OK;
+}
+
+/* The same order of preference as transformers: one file before shards. */
+static tap_status open_files(tap_weights *weights, const tap_name_rule *rules,
+                             size_t n_rules, tap_error *err)
+{
+    bool found = false;
+    TAP_TRY(has_file(&found, weights->directory, "model.safetensors", err));
+    if (found)
+        return add_single(weights, "model.safetensors", rules, n_rules, err);
+    TAP_TRY(has_file(&found, weights->directory, "model.safetensors.index.json", err));
+    if (found)
+        return add_index(weights, "model.safetensors.index.json", rules, n_rules, err);
+    return TAP_FAIL(err, TAP_EIO,
+                    "cannot open model '%s': it holds neither model.safetensors nor "
+                    "model.safetensors.index.json; is the download complete?",
+                    weights->directory);
+}
+
+tap_status tap_weights_open(tap_weights **out, const char *directory,
+                            const tap_name_rule *rules, size_t n_rules, tap_error *err)
+{
+    tap_weights *weights = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&weights, 1, sizeof *weights, "a model's weights", err));
+    TAP_TRY_OUT(tap_text_copy(&weights->directory, directory, strlen(directory), err));
+    TAP_TRY_OUT(open_files(weights, rules, n_rules, err));
+    TAP_TRY_OUT(sort_entries(weights, err));
+    TAP_TRY_OUT(hash_headers(weights, err));
+out:
+    if (status == TAP_OK)
+        *out = weights;
+    else
+        tap_weights_close(weights);
+    return status;
+}
+
+void tap_weights_close(tap_weights *weights)
+{
+    if (!weights)
+        return;
+    for (size_t i = 0; i < weights->n; i++)
+        tap_free(weights->entries[i].canonical);
+    for (size_t i = 0; i < weights->n_files; i++) {
+        tap_safetensors_close(weights->files[i].tensors);
+        tap_free(weights->files[i].path);
+    }
+    tap_free(weights->entries);
+    tap_free(weights->files);
+    tap_free(weights->directory);
+    tap_free(weights);
+}
+
+static int compare_to_name(const void *name, const void *e)
+{
+    const weights_entry *found = e;
+    return strcmp(name, found->canonical);
+}
+
+static const weights_entry *find_entry(const tap_weights *weights,
+                                       const char *canonical)
+{
+    if (weights->n == 0)
+        return NULL;
+    return bsearch(canonical, weights->entries, weights->n, sizeof *weights->entries,
+                   compare_to_name);
+}
+
+const tap_tensor *tap_weights_find(const tap_weights *weights, const char *canonical)
+{
+    const weights_entry *found = find_entry(weights, canonical);
+    return found ? found->tensor : NULL;
+}
+
+tap_status tap_weights_get(tap_tensor *out, const tap_weights *weights,
+                           const char *canonical, int n_dims, const int64_t *shape,
+                           tap_error *err)
+{
+    assert(n_dims >= 0 && n_dims <= TAP_MAX_DIMS);
+    const weights_entry *e = find_entry(weights, canonical);
+    if (!e)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot open model '%s': tensor '%s' is missing; none of its "
+                        "%" PRId64 " tensors has a name that means it",
+                        weights->directory, canonical, tap_weights_count(weights));
+    const char *path = weights->files[e->file].path;
+    tap_tensor expected = {.n_dims = n_dims};
+    bool same = e->tensor->n_dims == n_dims;
+    for (int d = 0; d < n_dims; d++) {
+        expected.shape[d] = shape[d];
+        same = same && e->tensor->shape[d] == shape[d];
+    }
+    if (!same) {
+        char wanted[96], found[96];
+        tap_tensor_print_shape(wanted, sizeof wanted, &expected);
+        tap_tensor_print_shape(found, sizeof found, e->tensor);
+        return TAP_FAIL(
+            err, TAP_EFORMAT,
+            "cannot use tensor '%.150s' of '%s' as '%s': it is %s, "
+            "config.json implies %s; the config belongs to another checkpoint",
+            e->raw, path, canonical, found, wanted);
+    }
+    const tap_dtype dtype = e->tensor->dtype;
+    if (dtype != TAP_F32 && dtype != TAP_F16 && dtype != TAP_BF16)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use tensor '%.150s' of '%s' as '%s': its type is %s, "
+                        "expected f32, f16 or bf16",
+                        e->raw, path, canonical, tap_dtype_name(dtype));
+    *out = *e->tensor;
+    return TAP_OK;
+}
+
+const char *tap_weights_hash(const tap_weights *weights)
+{
+    return weights->hash;
+}
+
+int64_t tap_weights_bytes(const tap_weights *weights)
+{
+    return weights->n_bytes;
+}
+
+int64_t tap_weights_count(const tap_weights *weights)
+{
+    return (int64_t)weights->n;
+}
