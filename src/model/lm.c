@@ -1,0 +1,155 @@
+/* The language decoder: a Llama-type causal transformer.
+ *
+ * Source: Touvron et al. 2023, and the Llama classes of Hugging Face transformers. Image
+ * rows of the embedding are the projector's output; positions count over the whole
+ * sequence, image tokens included. */
+#include "model/pass.h"
+
+#include <math.h>
+#include <string.h>
+
+tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
+                        const tap_span *span, tap_error *err)
+{
+    const tap_job *job = pass->job;
+    const tap_sequence *sequence = job->items[span->item].sequence;
+    const int64_t d = pass->spec->d_model;
+    for (int64_t t = 0; t < span->n_rows; t++) {
+        const int64_t feature = sequence->tokens[t].feature;
+        if (feature >= 0)
+            memcpy(out + t * d, projected + feature * d, (size_t)d * sizeof *out);
+        else
+            tap_widen(out + t * d, &job->model->embed, sequence->ids[t] * d, d);
+    }
+    tap_pass_single(pass, span, span->n_rows);
+    return tap_pass_at(pass, TAP_SITE_EMBED, out, d, err);
+}
+
+void tap_lm_rope(tap_pass *pass)
+{
+    const int64_t half = pass->spec->d_head / 2;
+    const float theta = (float)pass->job->model->spec.lm.rope_theta;
+    for (int64_t i = 0; i < half; i++) {
+        /* f32 at each step, as the reference does */
+        const float frequency =
+            1.0F / powf(theta, (float)(2 * i) / (float)pass->spec->d_head);
+        for (int64_t s = 0; s < pass->n_spans; s++)
+            for (int64_t t = 0; t < pass->spans[s].n_rows; t++) {
+                const float angle = (float)t * frequency;
+                const int64_t at = (pass->spans[s].row + t) * half + i;
+                pass->cos[at] = cosf(angle);
+                pass->sin[at] = sinf(angle);
+            }
+    }
+}
+
+static const tap_tensor *bias_of(const tap_affine *affine)
+{
+    return affine->bias.bytes ? &affine->bias : NULL;
+}
+
+static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
+{
+    const tap_kernels *k = p->job->kernels;
+    const tap_workspace *work = &p->job->work;
+    const tap_block_weights *w = &p->job->model->lm_blocks[p->block];
+    const tap_stack_spec *s = p->spec;
+    const int64_t n = p->n_rows, d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head,
+                  d_kv = (int64_t)s->n_kv_heads * s->d_head;
+
+    k->rms_norm(p->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
+    k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
+    k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
+    k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
+    tap_lm_rope(p);
+    k->rope(p->q, d_q, n, s->n_heads, s->d_head, p->cos, p->sin, work);
+    k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));
+    TAP_TRY(tap_pass_at(p, TAP_SITE_K, p->k, d_kv, err));
+    return tap_pass_at(p, TAP_SITE_V, p->v, d_kv, err);
+}
+
+static tap_status lm_finish(tap_pass *p, float *x, tap_error *err)
+{
+    const tap_kernels *k = p->job->kernels;
+    const tap_workspace *work = &p->job->work;
+    const tap_block_weights *w = &p->job->model->lm_blocks[p->block];
+    const tap_stack_spec *s = p->spec;
+    const int64_t n = p->n_rows, d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head,
+                  d_mlp = s->d_mlp;
+
+    TAP_TRY(tap_pass_at(p, TAP_SITE_Z, p->z, d_q, err));
+    k->linear(p->out, d, p->z, d_q, n, &w->o.weight, bias_of(&w->o), work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_OUT, p->out, d, err));
+    k->add(x, p->out, n * d, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_RESID_MID, x, d, err));
+
+    k->rms_norm(p->normed, x, n, d, &w->mlp_norm.weight, s->norm_eps, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_IN, p->normed, d, err));
+    k->linear(p->gate, d_mlp, p->normed, d, n, &w->gate.weight, NULL, work);
+    k->linear(p->up, d_mlp, p->normed, d, n, &w->up.weight, NULL, work);
+    k->gate(p->gate, p->up, n * d_mlp, s->act, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_ACT, p->gate, d_mlp, err));
+    k->linear(p->out, d, p->gate, d_mlp, n, &w->down.weight, NULL, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_OUT, p->out, d, err));
+    k->add(x, p->out, n * d, work);
+    return tap_pass_at(p, TAP_SITE_RESID_POST, x, d, err);
+}
+
+const tap_block_halves tap_lm_halves = {lm_project, lm_finish};
+
+/* Logits of rows first .. first + n of normed states [n][d], handed on in one piece. */
+static tap_status put_logits(tap_pass *pass, const tap_span *span, const float *normed,
+                             int64_t first, int64_t n, float *logits, tap_error *err)
+{
+    tap_job *job = pass->job;
+    const tap_model *m = job->model;
+    const int64_t d = pass->spec->d_model, d_vocab = m->spec.lm.d_vocab;
+    job->kernels->linear(logits, d_vocab, normed, d, n, &m->head, NULL, &job->work);
+    for (int64_t i = 0; i < span->n_lanes; i++)
+        job->conditions[i] = (int32_t)(span->lanes[i] % job->n_conditions);
+    const tap_state state = {.site = TAP_SITE_LOGITS,
+                             .stack = TAP_LM,
+                             .block = -1,
+                             .item = span->item,
+                             .conditions = job->conditions,
+                             .n_conditions = span->n_lanes,
+                             .first_row = first,
+                             .n_rows = n,
+                             .d = d_vocab,
+                             .values = logits};
+    return job->sink->put(job->sink->owner, &state, err);
+}
+
+tap_status tap_lm_logits(tap_pass *pass, const float *state, const tap_span *span,
+                         tap_error *err)
+{
+    enum { PIECE_ROWS = 32 };
+    tap_job *job = pass->job;
+    const tap_model *m = job->model;
+    const int64_t d = pass->spec->d_model;
+    const bool logits_wanted = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
+    if (!logits_wanted && !tap_sink_wants(job->sink, TAP_SITE_FINAL_NORM, TAP_LM, -1))
+        return TAP_OK;
+    const size_t mark = tap_arena_mark(&job->arena);
+    float *normed = NULL, *logits = NULL;
+    TAP_TRY(tap_arena_take(&normed, &job->arena, (size_t)span->n_rows,
+                           (size_t)d * sizeof *normed, err));
+    job->kernels->rms_norm(normed, state, span->n_rows, d, &m->final_norm.weight,
+                           pass->spec->norm_eps, &job->work);
+    tap_pass_single(pass, span, span->n_rows);
+    TAP_TRY(tap_pass_at(pass, TAP_SITE_FINAL_NORM, normed, d, err));
+    if (logits_wanted) {
+        TAP_TRY(tap_arena_take(&logits, &job->arena, PIECE_ROWS,
+                               (size_t)m->spec.lm.d_vocab * sizeof *logits, err));
+        const int64_t begin = job->options->all_logits ? 0 : span->n_rows - 1;
+        for (int64_t r = begin; r < span->n_rows; r += PIECE_ROWS) {
+            const int64_t left = span->n_rows - r;
+            TAP_TRY(put_logits(pass, span, normed + r * d, r,
+                               left < PIECE_ROWS ? left : PIECE_ROWS, logits, err));
+        }
+    }
+    tap_arena_release(&job->arena, mark);
+    return TAP_OK;
+}

@@ -1,0 +1,162 @@
+/* Where each weight belongs: the tensors of a checkpoint, bound to their places and checked
+ * against the sizes that the configuration states. */
+#include "model/model.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_BYTES = 96 };
+
+/* Binds `name`, of shape [a] (b = 0) or [a][b]. */
+static tap_status bind(tap_tensor *out, const tap_weights *weights, const char *name,
+                       int64_t a, int64_t b, tap_error *err)
+{
+    const int64_t shape[2] = {a, b};
+    return tap_weights_get(out, weights, name, b ? 2 : 1, shape, err);
+}
+
+/* Binds prefix.weight, and prefix.bias of length a where has_bias. */
+static tap_status bind_affine(tap_affine *out, const tap_weights *weights,
+                              const char *prefix, int64_t a, int64_t b, bool has_bias,
+                              tap_error *err)
+{
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "%s.weight", prefix);
+    TAP_TRY(bind(&out->weight, weights, name, a, b, err));
+    if (!has_bias)
+        return TAP_OK;
+    (void)snprintf(name, sizeof name, "%s.bias", prefix);
+    return bind(&out->bias, weights, name, a, 0, err);
+}
+
+/* What the two stacks' blocks differ in. */
+typedef struct block_shape {
+    const char *stack;
+    bool norm_bias, qkv_bias, linear_bias, gated;
+} block_shape;
+
+static tap_status bind_block(tap_block_weights *block, const tap_weights *weights,
+                             const tap_stack_spec *s, const block_shape *shape, int b,
+                             tap_error *err)
+{
+    const int64_t d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head,
+                  d_kv = (int64_t)s->n_kv_heads * s->d_head, d_mlp = s->d_mlp;
+    const struct {
+        tap_affine *place;
+        const char *name;
+        int64_t n_out, n_in;
+        bool bias;
+    } places[] = {
+        {&block->attn_norm, "attn_norm", d, 0, shape->norm_bias},
+        {&block->q, "q", d_q, d, shape->qkv_bias},
+        {&block->k, "k", d_kv, d, shape->qkv_bias},
+        {&block->v, "v", d_kv, d, shape->qkv_bias},
+        {&block->o, "o", d, d_q, shape->linear_bias},
+        {&block->mlp_norm, "mlp_norm", d, 0, shape->norm_bias},
+        {&block->up, "up", d_mlp, d, shape->linear_bias},
+        {&block->down, "down", d, d_mlp, shape->linear_bias},
+        {&block->gate, "gate", d_mlp, d, false},
+    };
+    const size_t n = sizeof places / sizeof *places - (shape->gated ? 0 : 1);
+    for (size_t i = 0; i < n; i++) {
+        char prefix[NAME_BYTES];
+        (void)snprintf(prefix, sizeof prefix, "%s.%d.%s", shape->stack, b,
+                       places[i].name);
+        TAP_TRY(bind_affine(places[i].place, weights, prefix, places[i].n_out,
+                            places[i].n_in, places[i].bias, err));
+    }
+    return TAP_OK;
+}
+
+static tap_status bind_vision(tap_model *model, tap_error *err)
+{
+    const tap_vision_spec *v = &model->spec.vision;
+    const tap_weights *weights = model->weights;
+    const int64_t d = v->stack.d_model, side = v->side_px / v->patch_px;
+    const int64_t conv[4] = {d, 3, v->patch_px, v->patch_px};
+    TAP_TRY(tap_weights_get(&model->patch_embed.weight, weights,
+                            "vision.patch_embed.weight", 4, conv, err));
+    if (v->has_patch_bias)
+        TAP_TRY(bind(&model->patch_embed.bias, weights, "vision.patch_embed.bias", d, 0,
+                     err));
+    if (v->has_cls)
+        TAP_TRY(bind(&model->class_embed, weights, "vision.class_embed", d, 0, err));
+    TAP_TRY(bind(&model->pos_embed, weights, "vision.pos_embed", side * side + v->has_cls,
+                 d, err));
+    if (v->has_pre_norm)
+        TAP_TRY(bind_affine(&model->pre_norm, weights, "vision.pre_norm", d, 0, true,
+                            err));
+    if (v->has_post_norm)
+        TAP_TRY(bind_affine(&model->post_norm, weights, "vision.post_norm", d, 0, true,
+                            err));
+    TAP_TRY(tap_alloc(&model->vision_blocks, (size_t)v->n_blocks_read,
+                      sizeof *model->vision_blocks, "a table of weights", err));
+    const block_shape shape = {"vision", true, true, true, false};
+    for (int b = 0; b < v->n_blocks_read; b++)
+        TAP_TRY(bind_block(&model->vision_blocks[b], weights, &v->stack, &shape, b, err));
+    return TAP_OK;
+}
+
+static tap_status bind_lm(tap_model *model, tap_error *err)
+{
+    const tap_spec *spec = &model->spec;
+    const tap_lm_spec *lm = &spec->lm;
+    const tap_weights *weights = model->weights;
+    const int64_t d = lm->stack.d_model;
+    TAP_TRY(bind_affine(&model->projector_1, weights, "projector.1", d,
+                        spec->d_projector_in, spec->projector_bias, err));
+    TAP_TRY(bind_affine(&model->projector_2, weights, "projector.2", d, d,
+                        spec->projector_bias, err));
+    TAP_TRY(bind(&model->embed, weights, "lm.embed.weight", lm->d_vocab, d, err));
+    TAP_TRY(bind_affine(&model->final_norm, weights, "lm.final_norm", d, 0, false, err));
+    if (lm->tied_head)
+        model->head = model->embed;
+    else
+        TAP_TRY(bind(&model->head, weights, "lm.head.weight", lm->d_vocab, d, err));
+    TAP_TRY(tap_alloc(&model->lm_blocks, (size_t)lm->stack.n_blocks,
+                      sizeof *model->lm_blocks, "a table of weights", err));
+    const block_shape shape = {"lm", false, lm->has_qkv_bias, false, true};
+    for (int b = 0; b < lm->stack.n_blocks; b++)
+        TAP_TRY(bind_block(&model->lm_blocks[b], weights, &lm->stack, &shape, b, err));
+    return TAP_OK;
+}
+
+tap_status tap_model_open(tap_model **out, const char *directory, tap_error *err)
+{
+    tap_model *model = NULL;
+    tap_status status = tap_alloc(&model, 1, sizeof *model, "a model", err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(tap_spec_read(&model->spec, directory, err));
+    TAP_TRY_OUT(tap_weights_open(&model->weights, directory, model->spec.names,
+                                 model->spec.n_names, err));
+    TAP_TRY_OUT(bind_vision(model, err));
+    TAP_TRY_OUT(bind_lm(model, err));
+    TAP_TRY_OUT(tap_tokenizer_open(&model->tokenizer, directory, err));
+    if (tap_tokenizer_size(model->tokenizer) > model->spec.lm.d_vocab)
+        status = TAP_FAIL(err, TAP_EFORMAT,
+                          "the tokenizer has ids up to %d but the embedding table has "
+                          "%lld rows; they belong to different checkpoints",
+                          tap_tokenizer_size(model->tokenizer) - 1,
+                          (long long)model->spec.lm.d_vocab);
+out:
+    if (status == TAP_OK) {
+        *out = model;
+        return TAP_OK;
+    }
+    tap_model_close(model);
+    return tap_wrap(err, status, "cannot open model '%s'", directory);
+}
+
+void tap_model_close(tap_model *model)
+{
+    if (!model)
+        return;
+    tap_tokenizer_close(model->tokenizer);
+    tap_weights_close(model->weights);
+    tap_free(model->vision_blocks);
+    tap_free(model->lm_blocks);
+    tap_free(model);
+}

@@ -1,0 +1,48 @@
+/* A model: its numbers, its weights by place, its tokenizer. Immutable once open, shared by
+ * any number of runs and threads. */
+#ifndef TAP_MODEL_MODEL_H
+#define TAP_MODEL_MODEL_H
+
+#include "format/tokenizer.h"
+#include "model/spec.h"
+
+/* A linear map or a norm: bias.bytes is NULL where there is none. */
+typedef struct tap_affine {
+    tap_tensor weight, bias;
+} tap_affine;
+
+/* One transformer block of either stack. */
+typedef struct tap_block_weights {
+    tap_affine attn_norm;  /* [d_model] */
+    tap_affine q, k, v, o; /* [n_heads d_head][d_model], o transposed in shape */
+    tap_affine mlp_norm;   /* [d_model] */
+    tap_affine gate;       /* [d_mlp][d_model], decoder only */
+    tap_affine up;         /* [d_mlp][d_model] */
+    tap_affine down;       /* [d_model][d_mlp] */
+} tap_block_weights;
+
+typedef struct tap_model {
+    tap_spec spec;
+    tap_weights *weights;
+    tap_tokenizer *tokenizer;
+    tap_tensor class_embed;             /* [d] or no bytes */
+    tap_affine patch_embed;             /* [d][3][patch][patch] */
+    tap_tensor pos_embed;               /* [cls + patches][d] */
+    tap_affine pre_norm, post_norm;     /* [d] */
+    tap_block_weights *vision_blocks;   /* [n_blocks_read] */
+    tap_affine projector_1, projector_2; /* [d_lm][d_in], [d_lm][d_lm] */
+    tap_tensor embed;                   /* [d_vocab][d_lm] */
+    tap_block_weights *lm_blocks;       /* [n_blocks] */
+    tap_affine final_norm;              /* [d_lm] */
+    tap_tensor head;                    /* [d_vocab][d_lm]; embed when tied */
+} tap_model;
+
+/* Opens a Hugging Face model directory: configuration, tokenizer, weights (mapped, not
+ * read). Every tensor that will be used is found and its shape checked here.
+ * Errors: TAP_EIO, TAP_EFORMAT, TAP_EUNSUPPORTED, naming file, expected and found.
+ * Memory: a few MB beside the mapping.   Threads: safe on distinct models. */
+TAP_NODISCARD tap_status tap_model_open(tap_model **out, const char *directory,
+                                        tap_error *err);
+void tap_model_close(tap_model *model);
+
+#endif

@@ -1,0 +1,113 @@
+/* One stack on its way through a run: the room that vision.c, projector.c and lm.c share.
+ *
+ * A pass holds the states at one depth and works through a block group by group. Spans say
+ * which rows of the current buffers belong to which image and conditions; tap_pass_at is
+ * the place where a site is edited and handed to the sink. */
+#ifndef TAP_MODEL_PASS_H
+#define TAP_MODEL_PASS_H
+
+#include "base/memory.h"
+#include "hook/tree.h"
+#include "model/run.h"
+
+/* Rows of one state in the current buffer. */
+typedef struct tap_span {
+    int64_t item;
+    const int64_t *lanes; /* [n_lanes]: lane = item * n_conditions + condition */
+    int64_t n_lanes;
+    int64_t row, n_rows; /* in the current buffer */
+} tap_span;
+
+enum { TAP_GROUP_ROWS = 2048 }; /* default: rows that go through a block at once */
+
+/* What all passes of a run share. */
+typedef struct tap_job {
+    const tap_model *model;
+    const tap_kernels *kernels;
+    tap_workspace work;
+    tap_arena arena;
+    const tap_item *items;
+    int64_t n_items, n_conditions;
+    const tap_run_options *options;
+    const tap_sink *sink;
+    tap_receipts *receipts; /* may be NULL */
+    int depth[TAP_N_STACKS]; /* blocks to run */
+    int32_t *conditions;     /* [n_conditions] scratch for tap_state */
+    double flop_done;
+} tap_job;
+
+typedef struct tap_pass {
+    tap_job *job;
+    tap_stack stack;
+    const tap_stack_spec *spec;
+    const tap_tree *tree;
+    int block;
+    int64_t group_rows;
+    /* rows of the group in hand, one after the other */
+    const tap_span *spans;
+    int64_t n_spans, n_rows;
+    tap_span single; /* see tap_pass_single */
+    float *cos, *sin; /* [group_rows][d_head / 2], decoder only */
+    /* scratch, each [group_rows][...] */
+    float *normed;  /* d_model */
+    float *q, *z;   /* n_heads d_head */
+    float *k, *v;   /* n_kv_heads d_head */
+    float *out;     /* d_model: attention's and the MLP's output */
+    float *up, *gate; /* d_mlp; gate for the decoder only */
+    float *scores, *pattern; /* [n_heads][n_tok][n_tok] when wanted */
+} tap_pass;
+
+/* The two halves of a block; each stack has its own pair.
+ * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass.
+ * finish:  z of the pass, x [n_rows][d] = resid_pre on entry, resid_post on return. */
+typedef struct tap_block_halves {
+    tap_status (*project)(tap_pass *pass, const float *x, tap_error *err);
+    tap_status (*finish)(tap_pass *pass, float *x, tap_error *err);
+} tap_block_halves;
+
+/* Rows of one state of an item in a stack. */
+int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item);
+
+/* A site: applies the edits of the spans' plans to values [n_rows][d], then hands each
+ * span's rows to the sink if it wants them. values is written to only by edits. */
+TAP_NODISCARD tap_status tap_pass_at(tap_pass *pass, tap_site site, float *values,
+                                     int64_t d, tap_error *err);
+
+/* Runs all blocks. *states holds level 0 (nodes in order, rows contiguous) in a buffer for
+ * the largest level, *spare is another; on return *states holds the last level. */
+TAP_NODISCARD tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves,
+                                      float **states, float **spare, tap_error *err);
+
+/* Scratch of a pass from the job's arena. */
+TAP_NODISCARD tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
+                                       const tap_tree *tree, tap_error *err);
+
+/* Spans of all nodes of a level, rows one after the other. out [n_nodes]; returns rows. */
+int64_t tap_pass_spans(tap_span *out, const tap_pass *pass, const tap_level *level);
+
+/* Makes one span, its rows at the start of the buffer, the group in hand, outside blocks. */
+void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows);
+
+/* Whether any plan of the job edits states. */
+bool tap_job_edits(const tap_job *job);
+
+bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block);
+
+/* The stages, in their own files.
+ * vision_embed: out [cls + patches][d] of one image, depth 0.
+ * projector:    out [*n_feat][d_lm] from the feature state [tokens][d_vision].
+ * lm_embed:     out [n_tok][d_lm], image rows from `projected`. */
+extern const tap_block_halves tap_vision_halves, tap_lm_halves;
+TAP_NODISCARD tap_status tap_vision_embed(tap_pass *pass, float *out,
+                                          const tap_span *span, tap_error *err);
+TAP_NODISCARD tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
+                                           const tap_span *span, int64_t *n_feat,
+                                           tap_error *err);
+TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
+                                      const tap_span *span, tap_error *err);
+TAP_NODISCARD tap_status tap_lm_logits(tap_pass *pass, const float *state,
+                                       const tap_span *span, tap_error *err);
+/* cos and sin rows for the spans of the pass: positions 0 .. n_rows - 1 of each. */
+void tap_lm_rope(tap_pass *pass);
+
+#endif

@@ -1,0 +1,452 @@
+/* The stages of a run in order: what each stack must compute, in what memory, for whom. */
+#include "model/run.h"
+
+#include "model/pass.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <string.h>
+
+static int64_t receipt_heads(const tap_receipts *r)
+{
+    return (int64_t)r->n_blocks[TAP_VISION] * r->n_heads[TAP_VISION] +
+           (int64_t)r->n_blocks[TAP_LM] * r->n_heads[TAP_LM];
+}
+
+const tap_head_receipt *tap_receipts_block(const tap_receipts *receipts, int64_t item,
+                                           int64_t condition, tap_stack stack, int block)
+{
+    assert(block >= 0 && block < receipts->n_blocks[stack]);
+    int64_t at = (item * receipts->n_conditions + condition) * receipt_heads(receipts);
+    if (stack == TAP_LM)
+        at += (int64_t)receipts->n_blocks[TAP_VISION] * receipts->n_heads[TAP_VISION];
+    return receipts->heads + at + (int64_t)block * receipts->n_heads[stack];
+}
+
+void tap_receipts_clear(tap_receipts *receipts)
+{
+    tap_free(receipts->heads);
+    *receipts = (tap_receipts){0};
+}
+
+/* Blocks that must run so that every wanted site of the stack fires. */
+static int blocks_needed(const tap_sink *sink, tap_stack stack, int n_blocks)
+{
+    for (int b = n_blocks; b >= 0; b--)
+        for (int site = 0; site < TAP_N_SITES; site++)
+            if (b < TAP_MAX_BLOCKS && tap_sink_wants(sink, (tap_site)site, stack, b))
+                return site == TAP_SITE_RESID_PRE || b == n_blocks ? b : b + 1;
+    return 0;
+}
+
+static bool wants_any(const tap_sink *sink, const tap_site *sites, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sink->wanted->once[sites[i]])
+            return true;
+    return false;
+}
+
+/* How deep the sink's wishes reach: 0 pixels only, 1 vision, 2 projector, 3 decoder. */
+static int stages_needed(tap_job *job)
+{
+    static const tap_site last[] = {TAP_SITE_FINAL_NORM, TAP_SITE_LOGITS};
+    static const tap_site middle[] = {TAP_SITE_FEATURES, TAP_SITE_PROJECTOR_IN,
+                                      TAP_SITE_PROJECTOR_OUT};
+    static const tap_site first[] = {TAP_SITE_PATCH_EMBED, TAP_SITE_PRE_NORM};
+    const tap_spec *spec = &job->model->spec;
+    const int n_lm = spec->lm.stack.n_blocks, n_vision = spec->vision.n_blocks_read;
+    job->depth[TAP_LM] = wants_any(job->sink, last, 2)
+                             ? n_lm
+                             : blocks_needed(job->sink, TAP_LM, n_lm);
+    bool lm = job->depth[TAP_LM] > 0 || wants_any(job->sink, last, 2) ||
+              job->sink->wanted->once[TAP_SITE_EMBED] ||
+              tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_LM, 0);
+    const bool projector = lm || wants_any(job->sink, middle, 3);
+    job->depth[TAP_VISION] =
+        projector ? n_vision : blocks_needed(job->sink, TAP_VISION, n_vision);
+    if (lm)
+        return 3;
+    if (projector)
+        return 2;
+    return job->depth[TAP_VISION] > 0 || wants_any(job->sink, first, 2) ||
+           tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_VISION, 0);
+}
+
+/* Whether the edges change anything in the first n_rows query rows, the ones computed. */
+static bool edges_matter(const tap_edges *edges, int64_t n_rows)
+{
+    if (!edges || edges->n_tok <= n_rows)
+        return edges != NULL;
+    if (edges->log_scale || edges->zeroed || edges->uniform || edges->frozen)
+        return true;
+    const int64_t n_words = tap_bits_words(edges->n_tok);
+    for (int c = 0; edges->cut && c < edges->n_classes; c++) {
+        const uint64_t *cut = edges->cut + c * edges->n_tok * n_words;
+        if (tap_bits_count(cut, n_rows * n_words) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The tree of a stack over all lanes. roots [n_lanes]; depth blocks. */
+static tap_status grow_tree(tap_tree **out, const tap_job *job, tap_stack stack,
+                            uint64_t *roots, tap_error *err)
+{
+    const int64_t n_lanes = job->n_items * job->n_conditions;
+    const int depth = job->depth[stack];
+    uint64_t *hashes = NULL;
+    TAP_TRY(tap_alloc(&hashes, (size_t)n_lanes, (size_t)depth * sizeof *hashes,
+                      "a tree", err));
+    for (int64_t l = 0; l < n_lanes; l++) {
+        const tap_plan *plan =
+            job->items[l / job->n_conditions].plans[l % job->n_conditions];
+        const int64_t n_rows = tap_job_rows(job, stack, l / job->n_conditions);
+        if (job->options->share_nothing)
+            roots[l] = (uint64_t)l;
+        for (int b = 0; plan && b < depth; b++) {
+            const tap_block_plan *block = &plan->blocks[stack][b];
+            if (block->n_edits > 0 || edges_matter(block->edges, n_rows))
+                hashes[l * depth + b] = block->hash;
+        }
+    }
+    const tap_status status = tap_tree_compile(out, n_lanes, roots, depth, hashes, err);
+    tap_free(hashes);
+    return status;
+}
+
+/* Rows of the largest level. */
+static int64_t most_rows(const tap_job *job, tap_stack stack, const tap_tree *tree)
+{
+    int64_t most = 0;
+    for (int d = 0; d <= tree->n_blocks; d++) {
+        const tap_level *level = &tree->levels[d];
+        int64_t rows = 0;
+        for (int64_t i = 0; i < level->n_nodes; i++)
+            rows += tap_job_rows(job, stack,
+                                 level->lanes[level->nodes[i].first_lane] /
+                                     job->n_conditions);
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
+/* FLOPs of the products of a stack (2 per weight and row) over the nodes of its tree, and
+ * over all lanes as if nothing were shared. */
+static void count_flop(tap_job *job, tap_stack stack, const tap_tree *tree)
+{
+    const tap_stack_spec *s = stack == TAP_VISION ? &job->model->spec.vision.stack
+                                                  : &job->model->spec.lm.stack;
+    const double d = s->d_model, d_q = (double)s->n_heads * s->d_head,
+                 d_kv = (double)s->n_kv_heads * s->d_head;
+    const double in = 2.0 * d * (d_q + 2.0 * d_kv);
+    const double mlp = (stack == TAP_LM ? 3.0 : 2.0) * s->d_mlp;
+    const double after = 2.0 * d * (d_q + mlp);
+    for (int b = 0; b < tree->n_blocks; b++) {
+        const tap_level *from = &tree->levels[b], *to = &tree->levels[b + 1];
+        for (int64_t i = 0; i < from->n_nodes; i++) {
+            const int64_t lane = from->lanes[from->nodes[i].first_lane];
+            const double n = (double)tap_job_rows(job, stack, lane / job->n_conditions);
+            job->receipts->flop_done += n * in;
+            job->receipts->flop_unshared += n * in * (double)from->nodes[i].n_lanes;
+        }
+        for (int64_t i = 0; i < to->n_nodes; i++) {
+            const int64_t lane = to->lanes[to->nodes[i].first_lane];
+            const double n = (double)tap_job_rows(job, stack, lane / job->n_conditions);
+            const double meet = 4.0 * n * d_q * (stack == TAP_LM ? 0.5 : 1.0);
+            job->receipts->flop_done += n * (after + meet);
+            job->receipts->flop_unshared +=
+                n * (after + meet) * (double)to->nodes[i].n_lanes;
+        }
+    }
+}
+
+static tap_status take_states(float **a, float **b, tap_job *job, int64_t rows,
+                              int64_t d, tap_error *err)
+{
+    const size_t row_bytes = (size_t)d * sizeof(float);
+    TAP_TRY(tap_arena_take(a, &job->arena, (size_t)rows, row_bytes, err));
+    return tap_arena_take(b, &job->arena, (size_t)rows, row_bytes, err);
+}
+
+/* Vision encoder and projector: *projected [nodes][n_feat][d_lm] of the last level. */
+static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projected,
+                             tap_error *err)
+{
+    const tap_level *first = &tree->levels[0], *last = &tree->levels[tree->n_blocks];
+    const int64_t d = job->model->spec.vision.stack.d_model;
+    const size_t mark = tap_arena_mark(&job->arena);
+    tap_pass pass;
+    float *states = NULL, *spare = NULL;
+    tap_span *spans = NULL;
+    TAP_TRY(tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans,
+                           err));
+    TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_VISION, tree), d, err));
+    TAP_TRY(tap_pass_init(&pass, job, TAP_VISION, tree, err));
+    (void)tap_pass_spans(spans, &pass, first);
+    for (int64_t i = 0; i < first->n_nodes; i++)
+        if (spans[i].n_rows > 0)
+            TAP_TRY(tap_vision_embed(&pass, states + spans[i].row * d, &spans[i], err));
+    TAP_TRY(tap_pass_run(&pass, &tap_vision_halves, &states, &spare, err));
+    if (projected) {
+        (void)tap_pass_spans(spans, &pass, last);
+        for (int64_t i = 0; i < last->n_nodes; i++) {
+            if (spans[i].n_rows == 0)
+                continue;
+            int64_t n_feat = 0;
+            TAP_TRY(tap_projector_run(&pass, projected, states + spans[i].row * d,
+                                      &spans[i], &n_feat, err));
+            projected += n_feat * job->model->spec.lm.stack.d_model;
+        }
+    }
+    tap_arena_release(&job->arena, mark);
+    return TAP_OK;
+}
+
+/* Where the projected rows of each vision node begin: out [n_nodes + 1]. */
+static void feature_rows(int64_t *out, const tap_job *job, const tap_level *level)
+{
+    const tap_vision_spec *v = &job->model->spec.vision;
+    const int64_t side = v->side_px / v->patch_px, n_tile = v->has_cls + side * side;
+    const int64_t n_keep = v->has_cls && !v->keeps_cls ? n_tile - 1 : n_tile;
+    out[0] = 0;
+    for (int64_t i = 0; i < level->n_nodes; i++) {
+        const int64_t item =
+            level->lanes[level->nodes[i].first_lane] / job->n_conditions;
+        out[i + 1] = out[i] + tap_job_rows(job, TAP_VISION, item) / n_tile * n_keep;
+    }
+}
+
+static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *vision,
+                         const float *projected, const int64_t *feature_row,
+                         tap_error *err)
+{
+    const tap_level *first = &tree->levels[0], *last = &tree->levels[tree->n_blocks];
+    const int64_t d = job->model->spec.lm.stack.d_model;
+    const size_t mark = tap_arena_mark(&job->arena);
+    tap_pass pass;
+    float *states = NULL, *spare = NULL;
+    tap_span *spans = NULL;
+    TAP_TRY(tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans,
+                           err));
+    TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_LM, tree), d, err));
+    TAP_TRY(tap_pass_init(&pass, job, TAP_LM, tree, err));
+    (void)tap_pass_spans(spans, &pass, first);
+    for (int64_t i = 0; i < first->n_nodes; i++) {
+        const int64_t node = vision->node_of[spans[i].lanes[0]];
+        TAP_TRY(tap_lm_embed(&pass, states + spans[i].row * d,
+                             projected + feature_row[node] * d, &spans[i], err));
+    }
+    TAP_TRY(tap_pass_run(&pass, &tap_lm_halves, &states, &spare, err));
+    (void)tap_pass_spans(spans, &pass, last);
+    if (tree->n_blocks == job->model->spec.lm.stack.n_blocks)
+        for (int64_t i = 0; i < last->n_nodes; i++)
+            TAP_TRY(tap_lm_logits(&pass, states + spans[i].row * d, &spans[i], err));
+    tap_arena_release(&job->arena, mark);
+    return TAP_OK;
+}
+
+static tap_status flush_once(const tap_job *job, tap_error *err)
+{
+    for (int site = 0; job->sink->flush && site < TAP_N_SITES; site++)
+        if (job->sink->wanted->once[site])
+            TAP_TRY(job->sink->flush(job->sink->owner, (tap_site)site, TAP_LM, -1, err));
+    return TAP_OK;
+}
+
+/* Bytes the stages need beside the kernels' scratch; see the takes in each. */
+static size_t stage_bytes(const tap_job *job, tap_stack stack, int64_t state_rows,
+                          int64_t item_rows, int64_t n_lanes, bool maps)
+{
+    const tap_spec *spec = &job->model->spec;
+    const tap_stack_spec *s = stack == TAP_VISION ? &spec->vision.stack : &spec->lm.stack;
+    const size_t asked = (size_t)(job->options->group_rows > 0 ? job->options->group_rows
+                                                               : TAP_GROUP_ROWS);
+    const size_t group = asked > (size_t)item_rows ? asked : (size_t)item_rows;
+    const size_t d = (size_t)s->d_model, d_q = (size_t)s->n_heads * (size_t)s->d_head;
+    const size_t row = 3 * d + 2 * d_q +
+                       2 * (size_t)s->n_kv_heads * (size_t)s->d_head +
+                       2 * (size_t)s->d_mlp + (size_t)s->d_head;
+    size_t floats = 2 * (size_t)state_rows * d + group * row;
+    if (maps)
+        floats += 2 * (size_t)(item_rows * item_rows) * (size_t)s->n_heads;
+    const size_t d_patch = 3 * (size_t)spec->vision.patch_px * (size_t)spec->vision.patch_px;
+    const size_t d_lm = (size_t)spec->lm.stack.d_model;
+    /* the largest of: patches, features with the projector's middle, logits */
+    const size_t patches = (size_t)item_rows * d_patch + d;
+    const size_t middle = (size_t)item_rows * ((size_t)spec->d_projector_in + d_lm);
+    const size_t logits = (size_t)item_rows * d + 32 * (size_t)spec->lm.d_vocab;
+    size_t extra = stack == TAP_VISION ? (patches > middle ? patches : middle) : logits;
+    const size_t lane = 512 + (size_t)s->n_heads * sizeof(tap_head_receipt);
+    return (floats + extra) * sizeof(float) + (size_t)n_lanes * lane + 64 * 64;
+}
+
+static size_t scratch_bytes(const tap_job *job, int64_t n_tok)
+{
+    const tap_spec *spec = &job->model->spec;
+    const int64_t widths[] = {spec->vision.stack.d_mlp,
+                              spec->vision.stack.d_model,
+                              spec->lm.stack.d_mlp,
+                              spec->lm.stack.d_model,
+                              spec->d_projector_in,
+                              3 * (int64_t)spec->vision.patch_px * spec->vision.patch_px,
+                              (int64_t)spec->lm.stack.n_heads * spec->lm.stack.d_head};
+    int64_t d_max = 0;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        d_max = widths[i] > d_max ? widths[i] : d_max;
+    const int64_t group = job->options->group_rows > 0 ? job->options->group_rows
+                                                       : TAP_GROUP_ROWS;
+    return job->kernels->scratch_bytes(group > n_tok ? group : n_tok, d_max, n_tok, 0,
+                                       job->work.n_threads);
+}
+
+static bool wants_maps(const tap_sink *sink, tap_stack stack)
+{
+    for (size_t w = 0; w < TAP_MAX_BLOCKS / 64; w++)
+        if (sink->wanted->blocks[stack][TAP_SITE_SCORES][w] ||
+            sink->wanted->blocks[stack][TAP_SITE_PATTERN][w])
+            return true;
+    return false;
+}
+
+static int64_t longest(const tap_job *job, tap_stack stack)
+{
+    int64_t most = 1;
+    for (int64_t i = 0; i < job->n_items; i++) {
+        const int64_t rows = tap_job_rows(job, stack, i);
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
+static tap_status put_pixels(const tap_job *job, tap_error *err)
+{
+    if (!job->sink->wanted->once[TAP_SITE_PIXELS])
+        return TAP_OK;
+    for (int64_t i = 0; i < job->n_items; i++) {
+        const tap_pixels *p = job->items[i].pixels;
+        if (!p)
+            continue;
+        for (int64_t c = 0; c < job->n_conditions; c++)
+            job->conditions[c] = (int32_t)c;
+        const tap_state state = {.site = TAP_SITE_PIXELS,
+                                 .stack = TAP_VISION,
+                                 .block = -1,
+                                 .item = i,
+                                 .conditions = job->conditions,
+                                 .n_conditions = job->n_conditions,
+                                 .n_rows = p->n_tiles * 3,
+                                 .d = (int64_t)p->side_px * p->side_px,
+                                 .values = p->values};
+        TAP_TRY(job->sink->put(job->sink->owner, &state, err));
+    }
+    return TAP_OK;
+}
+
+/* Everything after the job is set up: trees, then memory, then the stages. */
+static tap_status run_stages(tap_job *job, int stages, tap_tree **vision, tap_tree **lm,
+                             int64_t **feature_row, tap_error *err)
+{
+    const int64_t n_lanes = job->n_items * job->n_conditions;
+    uint64_t *roots = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_alloc(&roots, (size_t)n_lanes, sizeof *roots, "a tree", err));
+    for (int64_t l = 0; l < n_lanes; l++)
+        roots[l] = (uint64_t)(l / job->n_conditions);
+    TAP_TRY_OUT(grow_tree(vision, job, TAP_VISION, roots, err));
+    const tap_level *features = &(*vision)->levels[(*vision)->n_blocks];
+    TAP_TRY_OUT(tap_alloc(feature_row, (size_t)features->n_nodes + 1,
+                          sizeof **feature_row, "a tree", err));
+    feature_rows(*feature_row, job, features);
+    for (int64_t l = 0; l < n_lanes; l++)
+        roots[l] = (uint64_t)features->node_of[l];
+    TAP_TRY_OUT(grow_tree(lm, job, TAP_LM, roots, err));
+
+    const int64_t tok_v = longest(job, TAP_VISION), tok_l = longest(job, TAP_LM);
+    const size_t scratch = scratch_bytes(job, tok_v > tok_l ? tok_v : tok_l);
+    const size_t projected_bytes =
+        stages < 2 ? 0
+                   : (size_t)(*feature_row)[features->n_nodes] *
+                         (size_t)job->model->spec.lm.stack.d_model * sizeof(float);
+    const size_t need_v =
+        stage_bytes(job, TAP_VISION, most_rows(job, TAP_VISION, *vision), tok_v, n_lanes,
+                    wants_maps(job->sink, TAP_VISION));
+    const size_t need_l = stages < 3 ? 0
+                                     : stage_bytes(job, TAP_LM,
+                                                   most_rows(job, TAP_LM, *lm), tok_l,
+                                                   n_lanes, wants_maps(job->sink, TAP_LM));
+    const size_t edits = tap_job_edits(job) ? need_v / 4 + need_l / 4 : 0;
+    TAP_TRY_OUT(tap_arena_init(&job->arena,
+                               scratch + projected_bytes + edits + 4096 +
+                                   (need_v > need_l ? need_v : need_l),
+                               "the states of a run", err));
+    float *projected = NULL;
+    TAP_TRY_OUT(tap_arena_take(&job->work.scratch, &job->arena, scratch, 1, err));
+    job->work.scratch_bytes = scratch;
+    if (stages >= 2)
+        TAP_TRY_OUT(tap_arena_take(&projected, &job->arena, projected_bytes, 1, err));
+    if (job->receipts) {
+        count_flop(job, TAP_VISION, *vision);
+        count_flop(job, TAP_LM, *lm);
+    }
+    TAP_TRY_OUT(put_pixels(job, err));
+    if (stages >= 1)
+        TAP_TRY_OUT(run_vision(job, *vision, projected, err));
+    if (stages >= 3)
+        TAP_TRY_OUT(run_lm(job, *lm, features, projected, *feature_row, err));
+    TAP_TRY_OUT(flush_once(job, err));
+out:
+    tap_free(roots);
+    return status;
+}
+
+static tap_status new_receipts(tap_receipts *out, const tap_job *job, tap_error *err)
+{
+    const tap_spec *spec = &job->model->spec;
+    tap_receipts r = {
+        .n_items = job->n_items,
+        .n_conditions = job->n_conditions,
+        .n_blocks = {job->depth[TAP_VISION], job->depth[TAP_LM]},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads}};
+    TAP_TRY(tap_alloc(&r.heads, (size_t)(r.n_items * r.n_conditions * receipt_heads(&r)),
+                      sizeof *r.heads, "the receipts of a run", err));
+    *out = r;
+    return TAP_OK;
+}
+
+tap_status tap_run(tap_receipts *receipts, const tap_model *model, const tap_item *items,
+                   int64_t n_items, int64_t n_conditions,
+                   const tap_run_options *options, const tap_sink *sink, tap_error *err)
+{
+    assert(n_items > 0 && n_conditions > 0);
+    tap_receipts taken = {0};
+    tap_tree *vision = NULL, *lm = NULL;
+    int64_t *feature_row = NULL;
+    tap_job job = {.model = model,
+                   .kernels = options->kernels ? options->kernels : tap_kernels_cpu(),
+                   .items = items,
+                   .n_items = n_items,
+                   .n_conditions = n_conditions,
+                   .options = options,
+                   .sink = sink,
+                   .receipts = receipts ? &taken : NULL};
+    job.work.n_threads =
+        options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
+    tap_status status = TAP_OK;
+    const int stages = stages_needed(&job);
+    TAP_TRY_OUT(tap_alloc(&job.conditions, (size_t)n_conditions, sizeof *job.conditions,
+                          "a run", err));
+    TAP_TRY_OUT(new_receipts(&taken, &job, err));
+    TAP_TRY_OUT(run_stages(&job, stages, &vision, &lm, &feature_row, err));
+out:
+    tap_tree_free(vision);
+    tap_tree_free(lm);
+    tap_free(feature_row);
+    tap_free(job.conditions);
+    tap_arena_clear(&job.arena);
+    if (status == TAP_OK && receipts)
+        *receipts = taken;
+    else
+        tap_receipts_clear(&taken);
+    return status;
+}

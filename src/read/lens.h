@@ -1,0 +1,54 @@
+/* The logit lens: states become ranks of words.
+ *
+ *   z = W nu(h),   rank(y) = 1 + #{v : z_v > z_y} + 0.5 #{v != y : z_v = z_y}
+ *
+ * nu is the model's final norm, applied exactly once; W its output matrix. The lens is an
+ * observer: it is fed the residual states of a run and never stores a logits array. Rows
+ * of several states are ranked together, so the vocabulary is streamed once per group. */
+#ifndef TAP_READ_LENS_H
+#define TAP_READ_LENS_H
+
+#include "model/run.h"
+
+/* What to read. All pointers are borrowed until tap_lens_close. */
+typedef struct tap_lens_spec {
+    const int32_t *labels; /* [n_labels] word ids, distinct */
+    int64_t n_labels;
+    const uint64_t *candidates;  /* bit set over the vocabulary, or NULL for all of it */
+    const uint64_t *depths;      /* bit set over 0 .. n_blocks of the decoder */
+    bool no_norm;                /* nu = identity */
+    const int64_t *const *rows;  /* [n_items][n_rows[i]] sequence positions to rank */
+    const int64_t *n_rows;       /* [n_items] */
+    const int64_t *const *logit_rows; /* as rows: positions whose label logits are kept */
+    const int64_t *n_logit_rows;      /* [n_items]; NULL: none */
+} tap_lens_spec;
+
+typedef struct tap_lens tap_lens;
+
+/* Memory: ranks n_items * n_conditions * n_depths * n_rows * n_labels floats, and the scratch
+ * of one group of rows. */
+TAP_NODISCARD tap_status tap_lens_open(tap_lens **out, const tap_model *model,
+                                       const tap_kernels *kernels, int n_threads,
+                                       const tap_lens_spec *spec, int64_t n_items,
+                                       int64_t n_conditions, tap_error *err);
+void tap_lens_close(tap_lens *lens);
+
+/* Adds the sites the lens reads to a sink's wishes. */
+void tap_lens_want(tap_wanted *wanted, const tap_lens *lens);
+/* For the sink: states that the lens does not read are ignored. */
+TAP_NODISCARD tap_status tap_lens_put(tap_lens *lens, const tap_state *state,
+                                      tap_error *err);
+/* Reads what still waits; call it before the results are used. */
+void tap_lens_flush(tap_lens *lens);
+
+int tap_lens_n_depths(const tap_lens *lens);
+/* The depth that index i of the results stands for. */
+int tap_lens_depth(const tap_lens *lens, int i);
+/* [n_depths][n_rows[item]][n_labels], 1 = best. */
+const float *tap_lens_ranks(const tap_lens *lens, int64_t item, int64_t condition);
+/* [n_depths][n_logit_rows[item]][n_labels] */
+const float *tap_lens_logits(const tap_lens *lens, int64_t item, int64_t condition);
+/* FLOPs of the vocabulary products done so far. */
+double tap_lens_flop(const tap_lens *lens);
+
+#endif
