@@ -77,11 +77,11 @@ tap_status tap_probe_run(tap_score *score, float *patch_ranks,
     }
     qsort(scratch, (size_t)in->n_patches, sizeof *scratch, compare_floats);
     const int64_t n = in->n_patches;
-    *score = (tap_score){.best_rank = (double)scratch[0],
-                         .median_rank = ((double)scratch[(n - 1) / 2] +
-                                         (double)scratch[n / 2]) / 2.0,
-                         .mean_log2_rank = log_sum / (double)n,
-                         .auc_loc = in->logits ? locate(in, scratch) : (double)NAN};
+    *score = (tap_score){
+        .best_rank = (double)scratch[0],
+        .median_rank = ((double)scratch[(n - 1) / 2] + (double)scratch[n / 2]) / 2.0,
+        .mean_log2_rank = log_sum / (double)n,
+        .auc_loc = in->logits ? locate(in, scratch) : (double)NAN};
     tap_free(scratch);
     return TAP_OK;
 }

@@ -126,6 +126,7 @@ tap_status tap_lm_logits(tap_pass *pass, const float *state, const tap_span *spa
                          tap_error *err)
 {
     enum { PIECE_ROWS = 32 };
+
     tap_job *job = pass->job;
     const tap_model *m = job->model;
     const int64_t d = pass->spec->d_model;

@@ -43,6 +43,7 @@ static tap_status bind_block(tap_block_weights *block, const tap_weights *weight
 {
     const int64_t d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head,
                   d_kv = (int64_t)s->n_kv_heads * s->d_head, d_mlp = s->d_mlp;
+
     const struct {
         tap_affine *place;
         const char *name;
@@ -59,6 +60,7 @@ static tap_status bind_block(tap_block_weights *block, const tap_weights *weight
         {&block->down, "down", d, d_mlp, shape->linear_bias},
         {&block->gate, "gate", d_mlp, d, false},
     };
+
     const size_t n = sizeof places / sizeof *places - (shape->gated ? 0 : 1);
     for (size_t i = 0; i < n; i++) {
         char prefix[NAME_BYTES];
@@ -83,11 +85,11 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
                      err));
     if (v->has_cls)
         TAP_TRY(bind(&model->class_embed, weights, "vision.class_embed", d, 0, err));
-    TAP_TRY(bind(&model->pos_embed, weights, "vision.pos_embed", side * side + v->has_cls,
-                 d, err));
+    TAP_TRY(bind(&model->pos_embed, weights, "vision.pos_embed",
+                 side * side + v->has_cls, d, err));
     if (v->has_pre_norm)
-        TAP_TRY(bind_affine(&model->pre_norm, weights, "vision.pre_norm", d, 0, true,
-                            err));
+        TAP_TRY(
+            bind_affine(&model->pre_norm, weights, "vision.pre_norm", d, 0, true, err));
     if (v->has_post_norm)
         TAP_TRY(bind_affine(&model->post_norm, weights, "vision.post_norm", d, 0, true,
                             err));
@@ -95,7 +97,8 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
                       sizeof *model->vision_blocks, "a table of weights", err));
     const block_shape shape = {"vision", true, true, true, false};
     for (int b = 0; b < v->n_blocks_read; b++)
-        TAP_TRY(bind_block(&model->vision_blocks[b], weights, &v->stack, &shape, b, err));
+        TAP_TRY(
+            bind_block(&model->vision_blocks[b], weights, &v->stack, &shape, b, err));
     return TAP_OK;
 }
 
@@ -110,7 +113,8 @@ static tap_status bind_lm(tap_model *model, tap_error *err)
     TAP_TRY(bind_affine(&model->projector_2, weights, "projector.2", d, d,
                         spec->projector_bias, err));
     TAP_TRY(bind(&model->embed, weights, "lm.embed.weight", lm->d_vocab, d, err));
-    TAP_TRY(bind_affine(&model->final_norm, weights, "lm.final_norm", d, 0, false, err));
+    TAP_TRY(
+        bind_affine(&model->final_norm, weights, "lm.final_norm", d, 0, false, err));
     if (lm->tied_head)
         model->head = model->embed;
     else

@@ -21,9 +21,9 @@ typedef struct source {
 /* The block's bookkeeping, sized for the largest level. */
 typedef struct frame {
     source *sources;
-    tap_span *spans;      /* of the group in hand */
-    int64_t *child_row;   /* [n_nodes + 1] rows of children in the states leaving */
-    int64_t *child_from;  /* [n_nodes] row in the group's x */
+    tap_span *spans;     /* of the group in hand */
+    int64_t *child_row;  /* [n_nodes + 1] rows of children in the states leaving */
+    int64_t *child_from; /* [n_nodes] row in the group's x */
     tap_attend_args *args;
     tap_head_receipt *receipts; /* [n_nodes][n_heads] */
     float *copy;                /* [group_rows][d] rows of edited sources, or NULL */
@@ -214,30 +214,28 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from, tap_erro
     const int64_t d_q = (int64_t)s->n_heads * s->d_head,
                   d_kv = (int64_t)s->n_kv_heads * s->d_head;
     const bool maps = pass->scores || pass->pattern;
-    memset(f->receipts, 0,
-           (size_t)(pass->n_spans * s->n_heads) * sizeof *f->receipts);
+    memset(f->receipts, 0, (size_t)(pass->n_spans * s->n_heads) * sizeof *f->receipts);
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
         const tap_block_plan *plan = block_plan(pass, span);
-        f->args[i] = (tap_attend_args){
-            .n_q = span->n_rows,
-            .n_k = span->n_rows,
-            .n_heads = s->n_heads,
-            .n_kv_heads = s->n_kv_heads,
-            .d_head = s->d_head,
-            .causal = pass->stack == TAP_LM,
-            .scale = (float)(1.0 / sqrt((double)s->d_head)),
-            .q = pass->q + from[i] * d_q,
-            .k = pass->k + from[i] * d_kv,
-            .v = pass->v + from[i] * d_kv,
-            .stride_q = d_q,
-            .stride_kv = d_kv,
-            .edges = plan ? plan->edges : NULL,
-            .z = pass->z + span->row * d_q,
-            .stride_z = d_q,
-            .receipt = f->receipts + i * s->n_heads,
-            .scores = pass->scores,
-            .pattern = pass->pattern};
+        f->args[i] = (tap_attend_args){.n_q = span->n_rows,
+                                       .n_k = span->n_rows,
+                                       .n_heads = s->n_heads,
+                                       .n_kv_heads = s->n_kv_heads,
+                                       .d_head = s->d_head,
+                                       .causal = pass->stack == TAP_LM,
+                                       .scale = (float)(1.0 / sqrt((double)s->d_head)),
+                                       .q = pass->q + from[i] * d_q,
+                                       .k = pass->k + from[i] * d_kv,
+                                       .v = pass->v + from[i] * d_kv,
+                                       .stride_q = d_q,
+                                       .stride_kv = d_kv,
+                                       .edges = plan ? plan->edges : NULL,
+                                       .z = pass->z + span->row * d_q,
+                                       .stride_z = d_q,
+                                       .receipt = f->receipts + i * s->n_heads,
+                                       .scores = pass->scores,
+                                       .pattern = pass->pattern};
         if (maps) { /* one child at a time: the maps are large */
             job->kernels->attend(&f->args[i], 1, &job->work);
             const int64_t d = s->n_heads * span->n_rows;
@@ -252,7 +250,8 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from, tap_erro
     if (!maps)
         job->kernels->attend(f->args, pass->n_spans, &job->work);
     for (int64_t i = 0; i < pass->n_spans; i++)
-        TAP_TRY(keep_receipts(pass, &pass->spans[i], f->receipts + i * s->n_heads, err));
+        TAP_TRY(
+            keep_receipts(pass, &pass->spans[i], f->receipts + i * s->n_heads, err));
     return TAP_OK;
 }
 
@@ -302,12 +301,12 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
             n_lanes += to->nodes[s->first_child + c].n_lanes;
             f->child_from[s->first_child + c] = row;
         }
-        f->spans[i] = (tap_span){
-            .item = to->lanes[node->first_lane] / pass->job->n_conditions,
-            .lanes = to->lanes + node->first_lane,
-            .n_lanes = n_lanes,
-            .row = row,
-            .n_rows = s->n_rows};
+        f->spans[i] =
+            (tap_span){.item = to->lanes[node->first_lane] / pass->job->n_conditions,
+                       .lanes = to->lanes + node->first_lane,
+                       .n_lanes = n_lanes,
+                       .row = row,
+                       .n_rows = s->n_rows};
         if (copied)
             memcpy(f->copy + row * d, states + s->row * d,
                    (size_t)(s->n_rows * d) * sizeof *states);
@@ -320,11 +319,11 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
     TAP_TRY(halves->project(pass, x, err));
 
     const int64_t begin = f->sources[first].first_child;
-    const int64_t end = f->sources[first + n - 1].first_child +
-                        f->sources[first + n - 1].n_children;
+    const int64_t end =
+        f->sources[first + n - 1].first_child + f->sources[first + n - 1].n_children;
     for (int64_t c = begin, m; c < end; c += m) {
-        for (m = 1; c + m < end && f->child_row[c + m + 1] - f->child_row[c] <=
-                                       pass->group_rows;)
+        for (m = 1; c + m < end &&
+                    f->child_row[c + m + 1] - f->child_row[c] <= pass->group_rows;)
             m++;
         TAP_TRY(run_children(pass, f, halves, x, to_states, c, m, err));
     }
@@ -410,7 +409,8 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
                          const tap_tree *tree, tap_error *err)
 {
     const tap_spec *spec = &job->model->spec;
-    const tap_stack_spec *s = stack == TAP_VISION ? &spec->vision.stack : &spec->lm.stack;
+    const tap_stack_spec *s =
+        stack == TAP_VISION ? &spec->vision.stack : &spec->lm.stack;
     int64_t most = 1; /* rows of one state */
     for (int64_t i = 0; i < job->n_items; i++) {
         const int64_t rows = tap_job_rows(job, stack, i);
@@ -428,6 +428,7 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
     const size_t d_kv = (size_t)(s->n_kv_heads * s->d_head);
     const size_t d = (size_t)s->d_model, d_mlp = (size_t)s->d_mlp;
     const bool lm = stack == TAP_LM;
+
     const struct {
         float **place;
         size_t width;
@@ -441,6 +442,7 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
                  {&pass->gate, lm ? d_mlp : 0},
                  {&pass->cos, lm ? (size_t)s->d_head / 2 : 0},
                  {&pass->sin, lm ? (size_t)s->d_head / 2 : 0}};
+
     for (size_t i = 0; i < sizeof takes / sizeof *takes; i++)
         TAP_TRY(tap_arena_take(takes[i].place, &job->arena, n,
                                takes[i].width * sizeof(float), err));

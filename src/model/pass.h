@@ -93,6 +93,24 @@ bool tap_job_edits(const tap_job *job);
 
 bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block);
 
+/* What decides how much memory a run takes. */
+typedef struct tap_run_size {
+    int64_t n_lanes;
+    int64_t state_rows[TAP_N_STACKS]; /* of all states at the widest depth */
+    int64_t n_tok[TAP_N_STACKS];      /* of the longest sequence */
+    int64_t n_projected;              /* projector rows of all vision states */
+    bool maps[TAP_N_STACKS];          /* scores or pattern are wanted */
+    bool edits;
+} tap_run_size;
+
+/* Bytes of the arena of such a run, and of the kernels' scratch inside it. */
+size_t tap_run_need(const tap_model *model, const tap_kernels *kernels,
+                    const tap_run_options *options, int n_threads,
+                    const tap_run_size *size);
+size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
+                       const tap_run_options *options, int n_threads,
+                       const tap_run_size *size);
+
 /* The stages, in their own files.
  * vision_embed: out [cls + patches][d] of one image, depth 0.
  * projector:    out [*n_feat][d_lm] from the feature state [tokens][d_vision].

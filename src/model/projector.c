@@ -28,8 +28,8 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
         memcpy(features + t * n_keep * d, state + (t * n_tile + skip) * d,
                (size_t)(n_keep * d) * sizeof *features);
     if (v->has_post_norm)
-        k->layer_norm(features, features, n, d, &m->post_norm.weight, &m->post_norm.bias,
-                      v->stack.norm_eps, &job->work);
+        k->layer_norm(features, features, n, d, &m->post_norm.weight,
+                      &m->post_norm.bias, v->stack.norm_eps, &job->work);
 
     tap_pass_single(pass, span, n); /* a row is a feature now, not a vision token */
     const tap_tensor *bias_1 = spec->projector_bias ? &m->projector_1.bias : NULL;

@@ -14,7 +14,8 @@ static int64_t receipt_heads(const tap_receipts *r)
 }
 
 const tap_head_receipt *tap_receipts_block(const tap_receipts *receipts, int64_t item,
-                                           int64_t condition, tap_stack stack, int block)
+                                           int64_t condition, tap_stack stack,
+                                           int block)
 {
     assert(block >= 0 && block < receipts->n_blocks[stack]);
     int64_t at = (item * receipts->n_conditions + condition) * receipt_heads(receipts);
@@ -56,9 +57,8 @@ static int stages_needed(tap_job *job)
     static const tap_site first[] = {TAP_SITE_PATCH_EMBED, TAP_SITE_PRE_NORM};
     const tap_spec *spec = &job->model->spec;
     const int n_lm = spec->lm.stack.n_blocks, n_vision = spec->vision.n_blocks_read;
-    job->depth[TAP_LM] = wants_any(job->sink, last, 2)
-                             ? n_lm
-                             : blocks_needed(job->sink, TAP_LM, n_lm);
+    job->depth[TAP_LM] =
+        wants_any(job->sink, last, 2) ? n_lm : blocks_needed(job->sink, TAP_LM, n_lm);
     bool lm = job->depth[TAP_LM] > 0 || wants_any(job->sink, last, 2) ||
               job->sink->wanted->once[TAP_SITE_EMBED] ||
               tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_LM, 0);
@@ -179,9 +179,10 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projecte
     tap_pass pass;
     float *states = NULL, *spare = NULL;
     tap_span *spans = NULL;
-    TAP_TRY(tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans,
-                           err));
-    TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_VISION, tree), d, err));
+    TAP_TRY(
+        tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans, err));
+    TAP_TRY(
+        take_states(&states, &spare, job, most_rows(job, TAP_VISION, tree), d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_VISION, tree, err));
     (void)tap_pass_spans(spans, &pass, first);
     for (int64_t i = 0; i < first->n_nodes; i++)
@@ -227,8 +228,8 @@ static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *vi
     tap_pass pass;
     float *states = NULL, *spare = NULL;
     tap_span *spans = NULL;
-    TAP_TRY(tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans,
-                           err));
+    TAP_TRY(
+        tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans, err));
     TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_LM, tree), d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_LM, tree, err));
     (void)tap_pass_spans(spans, &pass, first);
@@ -250,54 +251,9 @@ static tap_status flush_once(const tap_job *job, tap_error *err)
 {
     for (int site = 0; job->sink->flush && site < TAP_N_SITES; site++)
         if (job->sink->wanted->once[site])
-            TAP_TRY(job->sink->flush(job->sink->owner, (tap_site)site, TAP_LM, -1, err));
+            TAP_TRY(
+                job->sink->flush(job->sink->owner, (tap_site)site, TAP_LM, -1, err));
     return TAP_OK;
-}
-
-/* Bytes the stages need beside the kernels' scratch; see the takes in each. */
-static size_t stage_bytes(const tap_job *job, tap_stack stack, int64_t state_rows,
-                          int64_t item_rows, int64_t n_lanes, bool maps)
-{
-    const tap_spec *spec = &job->model->spec;
-    const tap_stack_spec *s = stack == TAP_VISION ? &spec->vision.stack : &spec->lm.stack;
-    const size_t asked = (size_t)(job->options->group_rows > 0 ? job->options->group_rows
-                                                               : TAP_GROUP_ROWS);
-    const size_t group = asked > (size_t)item_rows ? asked : (size_t)item_rows;
-    const size_t d = (size_t)s->d_model, d_q = (size_t)s->n_heads * (size_t)s->d_head;
-    const size_t row = 3 * d + 2 * d_q +
-                       2 * (size_t)s->n_kv_heads * (size_t)s->d_head +
-                       2 * (size_t)s->d_mlp + (size_t)s->d_head;
-    size_t floats = 2 * (size_t)state_rows * d + group * row;
-    if (maps)
-        floats += 2 * (size_t)(item_rows * item_rows) * (size_t)s->n_heads;
-    const size_t d_patch = 3 * (size_t)spec->vision.patch_px * (size_t)spec->vision.patch_px;
-    const size_t d_lm = (size_t)spec->lm.stack.d_model;
-    /* the largest of: patches, features with the projector's middle, logits */
-    const size_t patches = (size_t)item_rows * d_patch + d;
-    const size_t middle = (size_t)item_rows * ((size_t)spec->d_projector_in + d_lm);
-    const size_t logits = (size_t)item_rows * d + 32 * (size_t)spec->lm.d_vocab;
-    size_t extra = stack == TAP_VISION ? (patches > middle ? patches : middle) : logits;
-    const size_t lane = 512 + (size_t)s->n_heads * sizeof(tap_head_receipt);
-    return (floats + extra) * sizeof(float) + (size_t)n_lanes * lane + 64 * 64;
-}
-
-static size_t scratch_bytes(const tap_job *job, int64_t n_tok)
-{
-    const tap_spec *spec = &job->model->spec;
-    const int64_t widths[] = {spec->vision.stack.d_mlp,
-                              spec->vision.stack.d_model,
-                              spec->lm.stack.d_mlp,
-                              spec->lm.stack.d_model,
-                              spec->d_projector_in,
-                              3 * (int64_t)spec->vision.patch_px * spec->vision.patch_px,
-                              (int64_t)spec->lm.stack.n_heads * spec->lm.stack.d_head};
-    int64_t d_max = 0;
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        d_max = widths[i] > d_max ? widths[i] : d_max;
-    const int64_t group = job->options->group_rows > 0 ? job->options->group_rows
-                                                       : TAP_GROUP_ROWS;
-    return job->kernels->scratch_bytes(group > n_tok ? group : n_tok, d_max, n_tok, 0,
-                                       job->work.n_threads);
 }
 
 static bool wants_maps(const tap_sink *sink, tap_stack stack)
@@ -362,23 +318,22 @@ static tap_status run_stages(tap_job *job, int stages, tap_tree **vision, tap_tr
         roots[l] = (uint64_t)features->node_of[l];
     TAP_TRY_OUT(grow_tree(lm, job, TAP_LM, roots, err));
 
-    const int64_t tok_v = longest(job, TAP_VISION), tok_l = longest(job, TAP_LM);
-    const size_t scratch = scratch_bytes(job, tok_v > tok_l ? tok_v : tok_l);
+    const int64_t n_projected = stages < 2 ? 0 : (*feature_row)[features->n_nodes];
+    const tap_run_size size = {
+        .n_lanes = n_lanes,
+        .state_rows = {most_rows(job, TAP_VISION, *vision),
+                       most_rows(job, TAP_LM, *lm)},
+        .n_tok = {longest(job, TAP_VISION), stages < 3 ? 1 : longest(job, TAP_LM)},
+        .n_projected = n_projected,
+        .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
+        .edits = tap_job_edits(job)};
+    const size_t scratch = tap_run_scratch(job->model, job->kernels, job->options,
+                                           job->work.n_threads, &size);
     const size_t projected_bytes =
-        stages < 2 ? 0
-                   : (size_t)(*feature_row)[features->n_nodes] *
-                         (size_t)job->model->spec.lm.stack.d_model * sizeof(float);
-    const size_t need_v =
-        stage_bytes(job, TAP_VISION, most_rows(job, TAP_VISION, *vision), tok_v, n_lanes,
-                    wants_maps(job->sink, TAP_VISION));
-    const size_t need_l = stages < 3 ? 0
-                                     : stage_bytes(job, TAP_LM,
-                                                   most_rows(job, TAP_LM, *lm), tok_l,
-                                                   n_lanes, wants_maps(job->sink, TAP_LM));
-    const size_t edits = tap_job_edits(job) ? need_v / 4 + need_l / 4 : 0;
+        (size_t)n_projected * (size_t)job->model->spec.lm.stack.d_model * sizeof(float);
     TAP_TRY_OUT(tap_arena_init(&job->arena,
-                               scratch + projected_bytes + edits + 4096 +
-                                   (need_v > need_l ? need_v : need_l),
+                               tap_run_need(job->model, job->kernels, job->options,
+                                            job->work.n_threads, &size),
                                "the states of a run", err));
     float *projected = NULL;
     TAP_TRY_OUT(tap_arena_take(&job->work.scratch, &job->arena, scratch, 1, err));
@@ -403,19 +358,19 @@ out:
 static tap_status new_receipts(tap_receipts *out, const tap_job *job, tap_error *err)
 {
     const tap_spec *spec = &job->model->spec;
-    tap_receipts r = {
-        .n_items = job->n_items,
-        .n_conditions = job->n_conditions,
-        .n_blocks = {job->depth[TAP_VISION], job->depth[TAP_LM]},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads}};
-    TAP_TRY(tap_alloc(&r.heads, (size_t)(r.n_items * r.n_conditions * receipt_heads(&r)),
+    tap_receipts r = {.n_items = job->n_items,
+                      .n_conditions = job->n_conditions,
+                      .n_blocks = {job->depth[TAP_VISION], job->depth[TAP_LM]},
+                      .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads}};
+    TAP_TRY(tap_alloc(&r.heads,
+                      (size_t)(r.n_items * r.n_conditions * receipt_heads(&r)),
                       sizeof *r.heads, "the receipts of a run", err));
     *out = r;
     return TAP_OK;
 }
 
-tap_status tap_run(tap_receipts *receipts, const tap_model *model, const tap_item *items,
-                   int64_t n_items, int64_t n_conditions,
+tap_status tap_run(tap_receipts *receipts, const tap_model *model,
+                   const tap_item *items, int64_t n_items, int64_t n_conditions,
                    const tap_run_options *options, const tap_sink *sink, tap_error *err)
 {
     assert(n_items > 0 && n_conditions > 0);

@@ -15,8 +15,9 @@ static void cut_patches(float *out, const float *pixels, int side, int patch)
         for (int c = 0; c < n; c++)
             for (int channel = 0; channel < 3; channel++)
                 for (int y = 0; y < patch; y++) {
-                    const float *from = pixels + ((int64_t)channel * side +
-                                                  r * patch + y) * side + c * patch;
+                    const float *from =
+                        pixels + ((int64_t)channel * side + r * patch + y) * side +
+                        c * patch;
                     memcpy(out, from, (size_t)patch * sizeof *out);
                     out += patch;
                 }

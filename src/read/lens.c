@@ -43,7 +43,8 @@ struct tap_lens {
 };
 
 /* Which positions of an item are read for a kind. */
-static int64_t rows_of(const int64_t **rows, const tap_lens *lens, int kind, int64_t item)
+static int64_t rows_of(const int64_t **rows, const tap_lens *lens, int kind,
+                       int64_t item)
 {
     const tap_lens_spec *s = &lens->spec;
     if (kind == LOGITS && !s->n_logit_rows)
@@ -59,15 +60,16 @@ static tap_status alloc_results(tap_lens *lens, tap_error *err)
         (size_t)lens->n_depths * (size_t)lens->spec.n_labels * sizeof(float);
     const size_t d = (size_t)lens->model->spec.lm.stack.d_model;
     for (int kind = 0; kind < N_KINDS; kind++) {
-        TAP_TRY(tap_alloc(&lens->values[kind], (size_t)n_lanes, sizeof(float *), "ranks",
-                          err));
+        TAP_TRY(tap_alloc(&lens->values[kind], (size_t)n_lanes, sizeof(float *),
+                          "ranks", err));
         for (int64_t l = 0; l < n_lanes; l++) {
             const int64_t *rows = NULL;
             const int64_t n = rows_of(&rows, lens, kind, l / lens->n_conditions);
-            TAP_TRY(tap_alloc(&lens->values[kind][l], (size_t)n, per_row, "ranks", err));
+            TAP_TRY(
+                tap_alloc(&lens->values[kind][l], (size_t)n, per_row, "ranks", err));
         }
-        TAP_TRY(tap_alloc(&lens->groups[kind].x, GROUP_ROWS, d * sizeof(float), "a lens",
-                          err));
+        TAP_TRY(tap_alloc(&lens->groups[kind].x, GROUP_ROWS, d * sizeof(float),
+                          "a lens", err));
     }
     return TAP_OK;
 }
@@ -114,8 +116,8 @@ tap_status tap_lens_open(tap_lens **out, const tap_model *model,
                           (size_t)spec->n_labels * sizeof(float), "a lens", err));
     lens->work.scratch_bytes =
         kernels->scratch_bytes(GROUP_ROWS, d, 1, spec->n_labels, n_threads);
-    TAP_TRY_OUT(tap_alloc(&lens->work.scratch, lens->work.scratch_bytes, 1, "a lens",
-                          err));
+    TAP_TRY_OUT(
+        tap_alloc(&lens->work.scratch, lens->work.scratch_bytes, 1, "a lens", err));
 out:
     if (status == TAP_OK)
         *out = lens;
@@ -236,8 +238,8 @@ static tap_status take_rows(tap_lens *lens, const tap_state *state, int kind, in
             read_group(lens, kind);
         const int64_t room = GROUP_ROWS - g->n_rows;
         const int64_t m = n - done < room ? n - done : room;
-        TAP_TRY(tap_grow(&g->queue, &g->queue_capacity, g->n_queue + 1, sizeof *g->queue,
-                         "a lens", err));
+        TAP_TRY(tap_grow(&g->queue, &g->queue_capacity, g->n_queue + 1,
+                         sizeof *g->queue, "a lens", err));
         g->queue[g->n_queue++] = (waiting){.item = state->item,
                                            .first_row = done,
                                            .n_rows = m,
