@@ -57,4 +57,9 @@ typedef struct tap_spec {
 TAP_NODISCARD tap_status tap_spec_read(tap_spec *out, const char *directory,
                                        tap_error *err);
 
+/* The same from the texts of the two files, for tests and fuzzing. */
+TAP_NODISCARD tap_status tap_spec_parse(tap_spec *out, const char *config,
+                                        size_t n_config, const char *processor,
+                                        size_t n_processor, tap_error *err);
+
 #endif

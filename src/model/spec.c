@@ -1,0 +1,126 @@
+#include "model/spec.h"
+
+#include "base/file.h"
+#include "model/spec_parts.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_CONFIG_BYTES = 1 << 24 };
+
+/* Adding a family means adding a line here. */
+static const tap_family *const families[] = {
+    &tap_family_llava,
+};
+
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+static tap_status find_family(const tap_family **out, const tap_json_at *config,
+                              tap_error *err)
+{
+    const char *type = NULL;
+    TAP_TRY(tap_json_text(&type, config, "model_type", NULL, err));
+    char list[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        if (strcmp(type, families[i]->model_type) == 0) {
+            *out = families[i];
+            return TAP_OK;
+        }
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "",
+                              families[i]->name);
+        assert(n < sizeof list);
+    }
+    return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                    "cannot use '%s': no family has the model_type found, '%.60s'; "
+                    "families: %s",
+                    config->path, type, list);
+}
+
+/* `processor` is a whole file: settings nested under "image_processor" (transformers 5),
+ * or the settings themselves. */
+static tap_status read_spec(tap_spec *out, const json_t *config,
+                            const char *config_path, const json_t *processor,
+                            const char *processor_path, tap_error *err)
+{
+    tap_spec_files files = {
+        .config = {.object = config, .path = config_path, .place = ""},
+        .processor = {.object = processor, .path = processor_path, .place = ""},
+    };
+    if (tap_json_find(&files.processor, "image_processor"))
+        TAP_TRY(tap_json_object(&files.processor, &files.processor, "image_processor",
+                                "image_processor.", err));
+    const tap_family *family = NULL;
+    TAP_TRY(find_family(&family, &files.config, err));
+    tap_spec spec = {.names = family->names, .n_names = family->n_names};
+    assert(strlen(family->name) < sizeof spec.family);
+    assert(strlen(family->prompt) < sizeof spec.prompt);
+    (void)snprintf(spec.family, sizeof spec.family, "%s", family->name);
+    (void)snprintf(spec.prompt, sizeof spec.prompt, "%s", family->prompt);
+    TAP_TRY(family->read(&spec, &files, err));
+    *out = spec;
+    return TAP_OK;
+}
+
+tap_status tap_spec_parse(tap_spec *out, const char *config, size_t n_config,
+                          const char *processor, size_t n_processor, tap_error *err)
+{
+    json_t *roots[2] = {NULL, NULL};
+    tap_status status = tap_json_parse(&roots[0], config, n_config, "config.json", err);
+    if (status == TAP_OK)
+        status = tap_json_parse(&roots[1], processor, n_processor,
+                                "preprocessor_config.json", err);
+    if (status == TAP_OK)
+        status = read_spec(out, roots[0], "config.json", roots[1],
+                           "preprocessor_config.json", err);
+    json_decref(roots[0]);
+    json_decref(roots[1]);
+    return status;
+}
+
+/* The file with the image processor's settings: processor_config.json if it holds them,
+ * else preprocessor_config.json; the order in which transformers looks. */
+static tap_status read_processor(json_t **root, char **path, const char *directory,
+                                 tap_error *err)
+{
+    TAP_TRY(tap_path_join(path, directory, "processor_config.json", err));
+    if (tap_file_exists(*path)) {
+        TAP_TRY(tap_json_read(root, *path, MAX_CONFIG_BYTES, err));
+        if (json_is_object(json_object_get(*root, "image_processor")))
+            return TAP_OK;
+        json_decref(*root);
+        *root = NULL;
+    }
+    tap_free(*path);
+    *path = NULL;
+    TAP_TRY(tap_path_join(path, directory, "preprocessor_config.json", err));
+    if (!tap_file_exists(*path))
+        return TAP_FAIL(err, TAP_EIO,
+                        "cannot open model '%s': it holds no preprocessor_config.json "
+                        "and no processor_config.json with an \"image_processor\"",
+                        directory);
+    return tap_json_read(root, *path, MAX_CONFIG_BYTES, err);
+}
+
+tap_status tap_spec_read(tap_spec *out, const char *directory, tap_error *err)
+{
+    char *config_path = NULL, *processor_path = NULL;
+    json_t *config = NULL, *processor = NULL;
+    tap_status status = TAP_OK;
+    if (!tap_file_is_directory(directory))
+        return TAP_FAIL(err, TAP_EIO,
+                        "cannot open model '%s': it is not a directory with a "
+                        "config.json",
+                        directory);
+    TAP_TRY_OUT(tap_path_join(&config_path, directory, "config.json", err));
+    TAP_TRY_OUT(tap_json_read(&config, config_path, MAX_CONFIG_BYTES, err));
+    TAP_TRY_OUT(read_processor(&processor, &processor_path, directory, err));
+    TAP_TRY_OUT(read_spec(out, config, config_path, processor, processor_path, err));
+out:
+    json_decref(config);
+    json_decref(processor);
+    tap_free(config_path);
+    tap_free(processor_path);
+    return status;
+}

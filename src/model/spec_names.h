@@ -1,0 +1,56 @@
+/* Raw tensor names of the classes that families share, as rules for tap_weights_open.
+ *
+ * Each macro is a run of table entries, every one followed by a comma; `front` is what
+ * stands before the names in a layout. */
+#ifndef TAP_MODEL_SPEC_NAMES_H
+#define TAP_MODEL_SPEC_NAMES_H
+
+#include "format/weights.h"
+
+/* clang-format off */
+
+/* weight and bias of one linear map or norm */
+#define TAP_NAMES_PAIR(raw, own)                                                       \
+    {raw ".weight", own ".weight"},                                                    \
+    {raw ".bias", own ".bias"},
+
+/* CLIPVisionModel; "pre_layrnorm" is spelled so in every checkpoint. */
+#define TAP_NAMES_CLIP(front)                                                          \
+    {front "embeddings.class_embedding", "vision.class_embed"},                        \
+    {front "embeddings.patch_embedding.weight", "vision.patch_embed.weight"},          \
+    {front "embeddings.position_embedding.weight", "vision.pos_embed"},                \
+    {front "embeddings.position_ids", ""},                                             \
+    TAP_NAMES_PAIR(front "pre_layrnorm", "vision.pre_norm")                            \
+    TAP_NAMES_PAIR(front "encoder.layers.*.layer_norm1", "vision.*.attn_norm")         \
+    TAP_NAMES_PAIR(front "encoder.layers.*.self_attn.q_proj", "vision.*.q")            \
+    TAP_NAMES_PAIR(front "encoder.layers.*.self_attn.k_proj", "vision.*.k")            \
+    TAP_NAMES_PAIR(front "encoder.layers.*.self_attn.v_proj", "vision.*.v")            \
+    TAP_NAMES_PAIR(front "encoder.layers.*.self_attn.out_proj", "vision.*.o")          \
+    TAP_NAMES_PAIR(front "encoder.layers.*.layer_norm2", "vision.*.mlp_norm")          \
+    TAP_NAMES_PAIR(front "encoder.layers.*.mlp.fc1", "vision.*.up")                    \
+    TAP_NAMES_PAIR(front "encoder.layers.*.mlp.fc2", "vision.*.down")                  \
+    TAP_NAMES_PAIR(front "post_layernorm", "vision.post_norm")
+
+/* Two linear maps. */
+#define TAP_NAMES_PROJECTOR(first, second)                                             \
+    TAP_NAMES_PAIR(first, "projector.1")                                               \
+    TAP_NAMES_PAIR(second, "projector.2")
+
+/* LlamaModel, without the head. */
+#define TAP_NAMES_LLAMA(front)                                                         \
+    {front "embed_tokens.weight", "lm.embed.weight"},                                  \
+    {front "layers.*.input_layernorm.weight", "lm.*.attn_norm.weight"},                \
+    TAP_NAMES_PAIR(front "layers.*.self_attn.q_proj", "lm.*.q")                        \
+    TAP_NAMES_PAIR(front "layers.*.self_attn.k_proj", "lm.*.k")                        \
+    TAP_NAMES_PAIR(front "layers.*.self_attn.v_proj", "lm.*.v")                        \
+    {front "layers.*.self_attn.o_proj.weight", "lm.*.o.weight"},                       \
+    {front "layers.*.self_attn.rotary_emb.inv_freq", ""},                              \
+    {front "layers.*.post_attention_layernorm.weight", "lm.*.mlp_norm.weight"},        \
+    {front "layers.*.mlp.gate_proj.weight", "lm.*.gate.weight"},                       \
+    {front "layers.*.mlp.up_proj.weight", "lm.*.up.weight"},                           \
+    {front "layers.*.mlp.down_proj.weight", "lm.*.down.weight"},                       \
+    {front "norm.weight", "lm.final_norm.weight"},
+
+/* clang-format on */
+
+#endif
