@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "format/json.h"
 #include "format/safetensors.h"
+#include "format/weights_index.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_INDEX_BYTES = 1 << 26, MAX_CANONICAL_BYTES = 128 };
+enum { MAX_CANONICAL_BYTES = 128 };
 
 typedef struct weights_file {
     char *path;
@@ -121,57 +121,26 @@ static tap_status add_single(tap_weights *weights, const char *name,
     return TAP_OK;
 }
 
-/* One line of an index: which file a tensor is in. */
-typedef struct placed {
-    const char *raw, *file;
-} placed;
-
-static int compare_placed(const void *a, const void *b)
-{
-    const placed *left = a, *right = b;
-    const int order = strcmp(left->file, right->file);
-    return order ? order : strcmp(left->raw, right->raw);
-}
-
-static tap_status read_map(placed *list, json_t *map, const char *path, tap_error *err)
-{
-    const char *raw;
-    json_t *value;
-    size_t n = 0;
-    json_object_foreach(map, raw, value)
-    {
-        const char *file = json_string_value(value);
-        if (!file || !file[0] || strchr(file, '/') || strchr(file, '\\') ||
-            strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
-            return TAP_FAIL(err, TAP_EFORMAT,
-                            "cannot read '%s': tensor '%.200s' stands in '%.60s', "
-                            "expected the name of a file beside the index",
-                            path, raw, file ? file : "");
-        list[n++] = (placed){.raw = raw, .file = file};
-    }
-    return TAP_OK;
-}
-
-static tap_status add_shards(tap_weights *weights, const placed *list, size_t n,
-                             const char *index, const tap_name_rule *rules,
+static tap_status add_shards(tap_weights *weights, const tap_weights_index *index,
+                             const char *path, const tap_name_rule *rules,
                              size_t n_rules, tap_error *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(list[i].file, list[i - 1].file) != 0) {
-            const tap_status status = add_file(weights, list[i].file, err);
+    for (size_t i = 0; i < index->n; i++) {
+        const tap_weights_place *place = &index->places[i];
+        if (i == 0 || strcmp(place->file, place[-1].file) != 0) {
+            const tap_status status = add_file(weights, place->file, err);
             if (status != TAP_OK)
-                return tap_wrap(err, status, "a shard that '%s' names", index);
+                return tap_wrap(err, status, "bad shard of '%s'", path);
         }
         const size_t file = weights->n_files - 1;
         const int64_t found =
-            tap_safetensors_find(weights->files[file].tensors, list[i].raw);
+            tap_safetensors_find(weights->files[file].tensors, place->raw);
         if (found < 0)
-            return TAP_FAIL(
-                err, TAP_EFORMAT,
-                "cannot open '%s': the index places tensor '%.200s' in "
-                "'%.80s', which does not hold it; the download may be mixed "
-                "up",
-                index, list[i].raw, list[i].file);
+            return TAP_FAIL(err, TAP_EFORMAT,
+                            "cannot open '%s': it places tensor '%.150s' in '%.80s', "
+                            "which does not hold it; the files belong to different "
+                            "checkpoints",
+                            path, place->raw, place->file);
         TAP_TRY(add_tensor(weights, file, found, rules, n_rules, err));
     }
     return TAP_OK;
@@ -181,27 +150,13 @@ static tap_status add_index(tap_weights *weights, const char *name,
                             const tap_name_rule *rules, size_t n_rules, tap_error *err)
 {
     char *path = NULL;
-    json_t *root = NULL;
-    placed *list = NULL;
+    tap_weights_index index = {0};
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_path_join(&path, weights->directory, name, err));
-    TAP_TRY_OUT(tap_json_read(&root, path, MAX_INDEX_BYTES, err));
-    json_t *map = json_object_get(root, "weight_map");
-    const size_t n = json_object_size(map);
-    if (n == 0) {
-        status = TAP_FAIL(err, TAP_EFORMAT,
-                          "cannot read '%s': it has no \"weight_map\" of tensor names "
-                          "to files",
-                          path);
-        goto out;
-    }
-    TAP_TRY_OUT(tap_alloc(&list, n, sizeof *list, "an index", err));
-    TAP_TRY_OUT(read_map(list, map, path, err));
-    qsort(list, n, sizeof *list, compare_placed);
-    TAP_TRY_OUT(add_shards(weights, list, n, path, rules, n_rules, err));
+    TAP_TRY_OUT(tap_weights_index_read(&index, path, err));
+    TAP_TRY_OUT(add_shards(weights, &index, path, rules, n_rules, err));
 out:
-    tap_free(list);
-    json_decref(root);
+    tap_weights_index_clear(&index);
     tap_free(path);
     return status;
 }
