@@ -1,0 +1,186 @@
+/* What is asked: the experiment file as a struct, its defaults filled in and its words
+ * checked.
+ *
+ * This room knows keys, words and paths. It does not know models, images or the grammar of
+ * condition text: those are checked by their own rooms before anything is computed. */
+#ifndef TAP_LAB_EXPERIMENT_H
+#define TAP_LAB_EXPERIMENT_H
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+enum {
+    TAP_DEPTH_LAST = -1, /* the depth that leaves the last block */
+    TAP_N_CELLS = 4,     /* of the 2x2 design */
+    TAP_MAX_CONDITIONS = 256
+};
+
+/* The four cells of the design, in the order clean, encoder off, decoder off, both off. */
+typedef enum tap_cell { TAP_S11, TAP_S01, TAP_S10, TAP_S00 } tap_cell;
+
+/* Forms of a label beside the word as it is written. */
+enum { TAP_FORM_SPACE = 1, TAP_FORM_CASE = 2, TAP_FORM_PLURAL = 4 };
+
+typedef enum tap_multi_token {
+    TAP_MULTI_SKIP,
+    TAP_MULTI_FIRST_PIECE,
+    TAP_MULTI_BEST_PIECE,
+    TAP_MULTI_SEQUENCE
+} tap_multi_token;
+
+typedef enum tap_fallback { TAP_FALLBACK_ARGMAX, TAP_FALLBACK_SKIP } tap_fallback;
+
+typedef enum tap_control {
+    TAP_CONTROL_SHIFTED_MASK,
+    TAP_CONTROL_OTHER_PART,
+    TAP_CONTROL_RANDOM_PATCHES,
+    TAP_CONTROL_BLANK_IMAGE,
+    TAP_CONTROL_MISMATCHED_IMAGE,
+    TAP_CONTROL_PERMUTED_LABELS,        /* within the object class */
+    TAP_CONTROL_PERMUTED_LABELS_GLOBAL, /* over all labels */
+    TAP_CONTROL_OBJECT_NAME,            /* the object's name on the part's patches */
+    TAP_CONTROL_WORDS,                  /* METHOD: ctl.words */
+    TAP_N_CONTROLS
+} tap_control;
+
+typedef enum tap_candidates {
+    TAP_CANDIDATES_VOCABULARY,
+    TAP_CANDIDATES_PARTS,    /* all part names of the data */
+    TAP_CANDIDATES_OWN_PARTS /* the parts of the item's own object class */
+} tap_candidates;
+
+typedef enum tap_metric {
+    TAP_METRIC_LOG_RANK, /* S = 1 - mean log2 r / log2 N */
+    TAP_METRIC_MRR,
+    TAP_METRIC_HIT1,
+    TAP_METRIC_HIT5,
+    TAP_METRIC_HIT10,
+    TAP_METRIC_HIT100,
+    TAP_METRIC_MEDIAN, /* of r: lower is better */
+    TAP_N_METRICS
+} tap_metric;
+
+/* Words as the experiment file and the tables spell them. */
+const char *tap_metric_name(tap_metric metric);
+const char *tap_control_name(tap_control control);
+const char *tap_cell_name(tap_cell cell); /* "clean", "encoder_off", ... */
+
+/* Which parts of which images. */
+typedef struct tap_data_spec {
+    const char *format;      /* "pascal-part", ... */
+    const char *images;      /* path */
+    const char *annotations; /* path */
+    const char *names;       /* "default" or the path of a TSV */
+    const char **merge;      /* [n_merge] names of merge tables, in order */
+    size_t n_merge;
+    int64_t min_area_px;
+    int64_t sample_images; /* 0: all */
+    int64_t sample_seed;
+    int64_t line; /* where format stands in the file: for messages of later rooms */
+} tap_data_spec;
+
+typedef struct tap_condition_spec {
+    const char *name;
+    const char *text; /* names of other conditions replaced, atoms joined by "; " */
+    int64_t line;
+} tap_condition_spec;
+
+/* One point of a dose curve (key `doses`). */
+typedef struct tap_dose_point {
+    double dose;
+    int32_t condition; /* index */
+} tap_dose_point;
+
+typedef struct tap_dose_curve {
+    const char *name;
+    tap_dose_point *points; /* [n_points], doses rising */
+    size_t n_points;
+} tap_dose_curve;
+
+typedef struct tap_experiment {
+    const char *path;
+    const char *model;  /* NULL if the file names none */
+    const char *prompt; /* "default" or a template with <image> */
+    tap_data_spec data;
+
+    struct {
+        unsigned forms;       /* TAP_FORM_ bits */
+        const char *synonyms; /* "default", "none" or the path of a TSV */
+        tap_multi_token multi_token;
+        const char **common; /* [n_common] models whose tokenizers must agree */
+        size_t n_common;
+    } labels;
+
+    struct {
+        double threshold; /* 0: any coverage above 0 */
+        tap_fallback fallback;
+    } patches;
+
+    tap_condition_spec *conditions; /* [n_conditions] in the order of the file */
+    size_t n_conditions;
+    bool has_design;
+    int32_t design[TAP_N_CELLS]; /* indices of conditions; -1 without a design */
+    tap_dose_curve *doses;       /* [n_doses] */
+    size_t n_doses;
+    bool controls[TAP_N_CONTROLS];
+
+    struct {
+        const char *depths; /* "all" or canonical "0,4-8,last" */
+        bool no_norm;
+        tap_candidates candidates;
+    } readout;
+
+    struct {
+        bool metrics[TAP_N_METRICS];
+        int64_t bootstrap; /* resamples */
+        int64_t seed;
+        int64_t depth; /* that words and tests speak about; TAP_DEPTH_LAST */
+    } stats;
+
+    char identity[TAP_SHA256_TEXT_BYTES]; /* of the facts with identity */
+
+    void **owned; /* [n_owned] everything above that needs to be released */
+    size_t n_owned, capacity_owned;
+} tap_experiment;
+
+/* Reads an experiment file; relative paths are resolved against its directory.
+ *
+ * A list of conditions joins their texts; an item that names another condition of the file
+ * stands for its text.
+ *
+ * Errors: TAP_EIO; TAP_EFORMAT naming path, line, key and the nearest known word.
+ * Memory: tap_experiment_clear releases everything.   Threads: no shared state. */
+TAP_NODISCARD tap_status tap_experiment_read(tap_experiment *out, const char *path,
+                                             tap_error *err);
+/* The same from n_bytes of text; `path` names it and resolves relative paths. */
+TAP_NODISCARD tap_status tap_experiment_parse(tap_experiment *out, const char *text,
+                                              size_t n_bytes, const char *path,
+                                              tap_error *err);
+/* Reads the data alone: the keys of `data:` at the top of the file, or an experiment. Only
+ * `data` (and `path`) of *out are then meaningful. */
+TAP_NODISCARD tap_status tap_experiment_read_data(tap_experiment *out, const char *path,
+                                                  tap_error *err);
+void tap_experiment_clear(tap_experiment *experiment);
+
+/* One line of the manifest. Facts with identity decide whether two runs are the same
+ * experiment: what is asked, not how the file spells it, nor paths, nor what stats does
+ * with the ranks afterwards. */
+typedef struct tap_fact {
+    const char *key, *value;
+    bool identity;
+} tap_fact;
+
+/* *facts = [*n_facts] the experiment as facts, in a fixed order; borrowed from the
+ * experiment, which keeps them until it is cleared. Files of names and synonyms count by
+ * content. Also fills experiment->identity. */
+TAP_NODISCARD tap_status tap_experiment_facts(const tap_fact **facts, size_t *n_facts,
+                                              tap_experiment *experiment,
+                                              tap_error *err);
+
+/* Sets the bits [(n_blocks + 1 + 63) / 64] of the depths asked for in a decoder of
+ * n_blocks. TAP_EINVAL for a depth that the model does not have. */
+TAP_NODISCARD tap_status tap_experiment_depths(uint64_t *bits,
+                                               const tap_experiment *experiment,
+                                               int n_blocks, tap_error *err);
+
+#endif
