@@ -157,7 +157,8 @@ static tap_status read_entries(tap_safetensors *file, const char *path, tap_erro
     json_object_foreach(file->header, name, about)
     {
         if (strcmp(name, "__metadata__") == 0) {
-            TAP_TRY(read_metadata(file, about, path, err));
+            if (!json_is_null(about)) /* the reference reader takes null for none */
+                TAP_TRY(read_metadata(file, about, path, err));
             continue;
         }
         entry *out = &file->entries[file->n++];

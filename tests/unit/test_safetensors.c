@@ -86,12 +86,13 @@ static void a_file_without_tensors_is_a_file(void **state)
 {
     (void)state;
     blob in;
-    make(&in, "{}", 0);
+    make(&in, "{\"__metadata__\":null}", 0);
     tap_safetensors *file = NULL;
     tap_error err;
     assert_int_equal(tap_safetensors_parse(&file, in.bytes, in.n, "x", &err), TAP_OK);
     assert_int_equal(tap_safetensors_count(file), 0);
     assert_int_equal(tap_safetensors_find(file, "a"), -1);
+    assert_null(tap_safetensors_metadata(file, "format"));
     tap_safetensors_close(file);
 }
 
