@@ -7,6 +7,8 @@
  * from source to child and updated in place. */
 #include "model/pass.h"
 
+#include "base/file.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -38,6 +40,8 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
         return it->pixels ? it->pixels->n_tiles * (v->has_cls + side * side) : 0;
     }
     const tap_sequence *s = it->sequence;
+    if (it->n_rows > 0)
+        return it->n_rows < s->n_tok ? it->n_rows : s->n_tok;
     return job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
 }
 
@@ -351,6 +355,24 @@ static tap_status run_block(tap_pass *pass, frame *f, const tap_block_halves *ha
     return flush(pass, pass->block, err);
 }
 
+/* Asks for the weights of a block while the one before it is computed. */
+static void fetch_block(const tap_pass *pass, int block)
+{
+    const tap_model *m = pass->job->model;
+    if (block >= pass->tree->n_blocks)
+        return;
+    const tap_block_weights *w =
+        pass->stack == TAP_VISION ? &m->vision_blocks[block] : &m->lm_blocks[block];
+    const tap_affine *parts[] = {&w->q,    &w->k,  &w->v,   &w->o,
+                                 &w->gate, &w->up, &w->down};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i]->weight.bytes)
+            tap_file_advise(parts[i]->weight.bytes,
+                            (size_t)tap_tensor_count(&parts[i]->weight) *
+                                tap_dtype_bytes(parts[i]->weight.dtype),
+                            true);
+}
+
 static tap_status alloc_frame(frame *f, const tap_pass *pass, bool edited,
                               tap_error *err)
 {
@@ -382,6 +404,7 @@ tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves, float **
     TAP_TRY(alloc_frame(&f, pass, tap_job_edits(job), err));
     for (pass->block = 0; pass->block < pass->tree->n_blocks; pass->block++) {
         (void)tap_pass_spans(parents, pass, &pass->tree->levels[pass->block]);
+        fetch_block(pass, pass->block + 1);
         TAP_TRY(run_block(pass, &f, halves, parents, *states, *spare, err));
         float *done = *states;
         *states = *spare;

@@ -28,7 +28,8 @@ typedef struct tap_state {
     int64_t item;
     const int32_t *conditions; /* [n_conditions] that share this state */
     int64_t n_conditions;
-    int64_t first_row, n_rows; /* rows (tokens) of the sequence; logits come in pieces */
+    int64_t first_row,
+        n_rows; /* rows (tokens) of the sequence; logits come in pieces */
     int64_t d;
     const float *values; /* [n_rows][d]; scores, pattern: [n_heads][n_rows][n_rows] */
 } tap_state;
@@ -47,15 +48,16 @@ typedef struct tap_sink {
 typedef struct tap_item {
     const tap_pixels *pixels;
     const tap_sequence *sequence;
-    const tap_plan *const *plans; /* [n_conditions] */
+    const tap_plan *const *plans; /* [n_conditions]; NULL entries are the clean run */
+    int64_t n_rows; /* decoder rows to run; 0: to the last image token, or all_rows */
 } tap_item;
 
 typedef struct tap_run_options {
     const tap_kernels *kernels; /* NULL: the fastest table */
     int n_threads;              /* 0: all processors */
     int64_t group_rows;         /* rows that go through a block at once; 0: 2048 */
-    bool all_rows;     /* decoder: also tokens after the last image token */
-    bool all_logits;   /* lm.logits for every row, else the last row alone */
+    bool all_rows;              /* decoder: also tokens after the last image token */
+    bool all_logits;            /* lm.logits for every row, else the last row alone */
     bool share_nothing; /* every condition computed on its own, for comparison */
 } tap_run_options;
 
@@ -64,12 +66,14 @@ typedef struct tap_receipts {
     int64_t n_items, n_conditions;
     int n_blocks[TAP_N_STACKS], n_heads[TAP_N_STACKS]; /* blocks run */
     tap_head_receipt *heads; /* [n_items][n_conditions][sum of n_blocks n_heads] */
-    double flop_done, flop_unshared; /* arithmetic done; what it would be without sharing */
+    double flop_done,
+        flop_unshared; /* arithmetic done; what it would be without sharing */
 } tap_receipts;
 
 /* The heads of one block of one (item, condition): [n_heads]. */
 const tap_head_receipt *tap_receipts_block(const tap_receipts *receipts, int64_t item,
-                                           int64_t condition, tap_stack stack, int block);
+                                           int64_t condition, tap_stack stack,
+                                           int block);
 void tap_receipts_clear(tap_receipts *receipts);
 
 /* Runs everything the sink wants. receipts may be NULL. After attention of every block the
@@ -85,7 +89,8 @@ TAP_NODISCARD tap_status tap_run(tap_receipts *receipts, const tap_model *model,
                                  const tap_sink *sink, tap_error *err);
 
 /* Bytes that such a run reserves when each stack has at most n_states states at one depth. */
-size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states, int64_t n_lm_states,
-                     int64_t n_tok, const tap_run_options *options);
+size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states,
+                     int64_t n_lm_states, int64_t n_tok,
+                     const tap_run_options *options);
 
 #endif
