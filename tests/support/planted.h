@@ -1,0 +1,160 @@
+/* A results.db whose ranks are known: what stats, export and merge are tested on. */
+#ifndef TAP_TESTS_PLANTED_H
+#define TAP_TESTS_PLANTED_H
+
+#include "lab/store.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct planted {
+    int n_images, n_items; /* items of every image; each 7th is excluded if `exclude` */
+    int n_depths;
+    int shard, n_shards; /* images shard, shard + n_shards ...; n_shards 0: all */
+    int stop_after;      /* images to write in this call; 0: all */
+    bool exclude;
+    const char *threshold;             /* value of one identity fact; NULL: "0.5" */
+    const char *bootstrap;             /* resamples; NULL: "200" */
+    double n_candidates;               /* 0: 1024 */
+    const char *more_key, *more_value; /* one fact more, without identity */
+    /* the best rank; NULL: a fixed scramble */
+    double (*rank)(void *owner, int image, int item, int condition, int depth);
+    /* category of an item, below 26; NULL: item % 3 */
+    int (*category)(void *owner, int image, int item);
+    void *owner;
+} planted;
+
+static double planted_scramble(int image, int item, int condition, int depth)
+{
+    const uint32_t x = (uint32_t)(image * 7919 + item * 104729 + condition * 1299709 +
+                                  depth * 15485863 + 12345) *
+                       2654435761U;
+    return 1.0 + (double)((x >> 8) % 1000) / 2.0;
+}
+
+static const tap_store_condition PLANTED_CONDITIONS[TAP_N_CELLS] = {
+    {"clean", "", 0},
+    {"encoder_off", "vision: image <- image|cls", 1},
+    {"decoder_off", "lm: image <- image", 2},
+    {"both_off", "vision: image <- image|cls; lm: image <- image", 3}};
+
+static tap_status planted_item(tap_store *store, const planted *p, int image, int item,
+                               tap_error *err)
+{
+    const int category = p->category ? p->category(p->owner, image, item) : item % 3;
+    const char label[2] = {(char)('a' + category), '\0'};
+    const int32_t patches[2] = {item % 16, (item + 1) % 16};
+    const bool excluded = p->exclude && (image * p->n_items + item) % 7 == 6;
+    const tap_store_item row = {.ordinal = item,
+                                .object_id = "0",
+                                .object = category % 2 ? "dog" : "cat",
+                                .part = label,
+                                .label = label,
+                                .area_px = 100 + item,
+                                .patches = patches,
+                                .n_patches = excluded ? 0 : 2,
+                                .excluded = excluded ? "smaller than 64 px" : NULL};
+    TAP_TRY(tap_store_put_item(store, &row, err));
+    TAP_TRY(tap_store_put_form(store, label, label, 5 + category, 1, err));
+    for (int c = 0; !excluded && c < TAP_N_CELLS; c++) {
+        float ranks[2 * 64];
+        for (int d = 0; d < p->n_depths; d++) {
+            const double rank = p->rank ? p->rank(p->owner, image, item, c, d)
+                                        : planted_scramble(image, item, c, d);
+            const tap_store_score score = {
+                .condition = c,
+                .depth = d,
+                .score = {rank, rank + 1, log2(rank) + 0.5, (double)NAN},
+                .null_best_rank = 2 * rank,
+                .null_percentile = (double)NAN};
+            TAP_TRY(tap_store_put_score(store, item, &score, err));
+            ranks[2 * d] = (float)rank;
+            ranks[2 * d + 1] = (float)rank + 2.0F;
+        }
+        TAP_TRY(tap_store_put_ranks(store, item, c, ranks, 2, err));
+    }
+    return TAP_OK;
+}
+
+static tap_status planted_image(tap_store *store, const planted *p, int image,
+                                tap_error *err)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "2008_%06d", image);
+    const tap_store_image row = {.id = image,
+                                 .name = name,
+                                 .width_px = 500,
+                                 .height_px = 333,
+                                 .n_tiles = 1,
+                                 .n_rows = 4,
+                                 .n_cols = 4};
+    bool done = false;
+    TAP_TRY(tap_store_find_image(&done, store, image, name, err));
+    if (done)
+        return TAP_OK;
+    TAP_TRY(tap_store_begin(store, &row, err));
+    for (int item = 0; item < p->n_items; item++)
+        TAP_TRY(planted_item(store, p, image, item, err));
+    tap_head_receipt heads[4];
+    for (int h = 0; h < 4; h++)
+        heads[h] =
+            (tap_head_receipt){.allowed = 100, .cut = h == 3, .used = 100 - (h == 3)};
+    for (int c = 0; c < TAP_N_CELLS; c++)
+        TAP_TRY(tap_store_put_receipt(store, c, TAP_VISION, heads, 2, 2, err));
+    return tap_store_commit(store, err);
+}
+
+/* Writes or goes on writing. */
+static tap_status planted_write(const char *path, const planted *p, tap_error *err)
+{
+    char candidates[32], n_images[32];
+    (void)snprintf(candidates, sizeof candidates, "%.15g",
+                   p->n_candidates > 0 ? p->n_candidates : 1024.0);
+    (void)snprintf(n_images, sizeof n_images, "%d", p->n_images);
+    tap_fact facts[20] = {
+        {"patches.threshold", p->threshold ? p->threshold : "0.5", true},
+        {"readout.n_candidates", candidates, true},
+        {"data.n_images", n_images, true},
+        {"stats.bootstrap", p->bootstrap ? p->bootstrap : "200", false},
+        {"stats.seed", "1", false},
+        {"stats.metrics", "log_rank,mrr,hit@1,hit@10", false},
+        {"stats.depth", "last", false},
+        {"design.clean", "clean", false},
+        {"design.encoder_off", "encoder_off", false},
+        {"design.decoder_off", "decoder_off", false},
+        {"design.both_off", "both_off", false},
+    };
+    size_t n_facts = 11;
+    char shard[32];
+    (void)snprintf(shard, sizeof shard, "%d/%d", p->shard, p->n_shards);
+    if (p->n_shards)
+        facts[n_facts++] = (tap_fact){"run.shard", shard, false};
+    if (p->more_key)
+        facts[n_facts++] = (tap_fact){p->more_key, p->more_value, false};
+    int32_t depths[64];
+    for (int d = 0; d < p->n_depths; d++)
+        depths[d] = d;
+    const tap_store_spec spec = {.facts = facts,
+                                 .n_facts = n_facts,
+                                 .conditions = PLANTED_CONDITIONS,
+                                 .n_conditions = TAP_N_CELLS,
+                                 .depths = depths,
+                                 .n_depths = (size_t)p->n_depths};
+    tap_store *store = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_store_open(&store, path, &spec, err));
+    int written = 0;
+    for (int i = p->shard; i < p->n_images; i += p->n_shards ? p->n_shards : 1) {
+        if (p->stop_after && written == p->stop_after)
+            break;
+        written++;
+        TAP_TRY_OUT(planted_image(store, p, i, err));
+    }
+    TAP_TRY_OUT(tap_store_finish(store, err));
+out:
+    tap_store_close(store);
+    return status;
+}
+
+#endif
