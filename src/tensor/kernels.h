@@ -65,6 +65,19 @@ typedef struct tap_head_receipt {
     double weight_on_cut; /* sum of |weight| found on cut and zeroed edges: 0 */
 } tap_head_receipt;
 
+static inline void tap_head_receipt_add(tap_head_receipt *sum,
+                                        const tap_head_receipt *r)
+{
+    sum->allowed += r->allowed;
+    sum->cut += r->cut;
+    sum->zeroed += r->zeroed;
+    sum->used += r->used;
+    sum->scaled += r->scaled;
+    sum->frozen += r->frozen;
+    sum->rows_emptied += r->rows_emptied;
+    sum->weight_on_cut += r->weight_on_cut;
+}
+
 /* One attention problem: one sequence, all heads.
  *   z[t,h,:] = sum_s w[t,h,s] v[s,h/g,:],  w = softmax over allowed s of scale <q, k>
  * Rows first_q .. first_q + n_q - 1 of a sequence of n_k tokens are computed. */

@@ -1,0 +1,193 @@
+#include "tensor/gemm.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <string.h>
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
+                    const float *rows, int64_t stride_rows, int64_t n_rows,
+                    const float *words, int64_t stride_words, int64_t n_words,
+                    int64_t depth, bool add)
+{
+    float edge[TAP_GEMM_MAX_ROWS * TAP_GEMM_MAX_WORDS];
+    const int mr = isa->n_rows, nr = isa->n_words;
+    for (int64_t r = 0; r < n_rows; r += mr, rows += stride_rows) {
+        const int64_t m = smaller(mr, n_rows - r);
+        const float *panel = words;
+        for (int64_t j = 0; j < n_words; j += nr, panel += stride_words) {
+            const int64_t n = smaller(nr, n_words - j);
+            float *c = y + r * stride_y + j;
+            if (m == mr && n == nr) {
+                isa->block(c, stride_y, rows, panel, depth, add);
+                continue;
+            }
+            isa->block(edge, nr, rows, panel, depth, false);
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t k = 0; k < n; k++)
+                    c[i * stride_y + k] =
+                        add ? c[i * stride_y + k] + edge[i * nr + k] : edge[i * nr + k];
+        }
+    }
+}
+
+/* One product, in the hands of all threads. */
+typedef struct product {
+    const tap_gemm_isa *isa;
+    float *y;
+    const float *x;
+    int64_t stride_y, stride_x, n_rows, n_in, n_out;
+    const tap_tensor *w, *bias;
+    float *packed;        /* [blocks of a chunk][row panels][DEPTH][mr] */
+    float *words;         /* of this thread: [panels of a tile][DEPTH][nr] */
+    int64_t n_panels;     /* row panels */
+    int64_t block_floats; /* of one depth block in `packed` */
+} product;
+
+static void pack_panel(const product *p, int64_t chunk, int64_t chunk_depth,
+                       int64_t panel)
+{
+    const int mr = p->isa->n_rows;
+    const int64_t row = panel * mr;
+    for (int64_t k = 0; k < chunk_depth; k += TAP_GEMM_DEPTH)
+        p->isa->pack_rows(p->packed + k / TAP_GEMM_DEPTH * p->block_floats +
+                              panel * TAP_GEMM_DEPTH * mr,
+                          p->x + row * p->stride_x + chunk + k, p->stride_x,
+                          (int)smaller(mr, p->n_rows - row),
+                          smaller(TAP_GEMM_DEPTH, chunk_depth - k));
+}
+
+static void run_tile(const product *p, float *words, int64_t chunk, int64_t chunk_depth,
+                     int64_t first)
+{
+    const int nr = p->isa->n_words;
+    const int64_t n = smaller(TAP_GEMM_TILE, p->n_out - first);
+    const size_t element = tap_dtype_bytes(p->w->dtype);
+    const unsigned char *w = p->w->bytes;
+    for (int64_t k = 0; k < chunk_depth; k += TAP_GEMM_DEPTH) {
+        const int64_t depth = smaller(TAP_GEMM_DEPTH, chunk_depth - k);
+        for (int64_t j = 0; j < n; j += nr)
+            p->isa->pack_words(
+                words + j * TAP_GEMM_DEPTH,
+                w + (size_t)((first + j) * p->n_in + chunk + k) * element, p->w->dtype,
+                p->n_in * (int64_t)element, (int)smaller(nr, n - j), depth);
+        tap_gemm_macro(p->isa, p->y + first, p->stride_y,
+                       p->packed + k / TAP_GEMM_DEPTH * p->block_floats,
+                       (int64_t)TAP_GEMM_DEPTH * p->isa->n_rows, p->n_rows, words,
+                       (int64_t)TAP_GEMM_DEPTH * nr, n, depth, chunk + k > 0);
+    }
+    if (!p->bias || chunk + chunk_depth < p->n_in)
+        return;
+    float bias[TAP_GEMM_TILE];
+    tap_widen(bias, p->bias, first, n);
+    for (int64_t r = 0; r < p->n_rows; r++) {
+        float *y = p->y + r * p->stride_y + first;
+        for (int64_t j = 0; j < n; j++)
+            y[j] += bias[j];
+    }
+}
+
+void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
+                     const float *x, int64_t stride_x, int64_t n_rows,
+                     const tap_tensor *w, const tap_tensor *bias,
+                     const tap_workspace *work)
+{
+    assert(w->n_dims == 2 && TAP_GEMM_TILE % isa->n_words == 0);
+    assert(tap_gemm_floats(n_rows, w->shape[1], work->n_threads) * sizeof(float) <=
+           work->scratch_bytes);
+    const int64_t n_panels = round_up(n_rows, isa->n_rows) / isa->n_rows;
+    product p = {.isa = isa,
+                 .y = y,
+                 .x = x,
+                 .stride_y = stride_y,
+                 .stride_x = stride_x,
+                 .n_rows = n_rows,
+                 .n_in = w->shape[1],
+                 .n_out = w->shape[0],
+                 .w = w,
+                 .bias = bias,
+                 .n_panels = n_panels,
+                 .block_floats = n_panels * isa->n_rows * TAP_GEMM_DEPTH};
+    float *all_words = work->scratch;
+    p.packed = all_words + (size_t)work->n_threads * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
+#pragma omp parallel num_threads(work->n_threads)
+    {
+        float *words =
+            all_words + (size_t)omp_get_thread_num() * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
+        for (int64_t chunk = 0; chunk < p.n_in; chunk += TAP_GEMM_CHUNK) {
+            const int64_t depth = smaller(TAP_GEMM_CHUNK, p.n_in - chunk);
+#pragma omp for schedule(static)
+            for (int64_t panel = 0; panel < p.n_panels; panel++)
+                pack_panel(&p, chunk, depth, panel);
+#pragma omp for schedule(dynamic)
+            for (int64_t first = 0; first < p.n_out; first += TAP_GEMM_TILE)
+                run_tile(&p, words, chunk, depth, first);
+        }
+    }
+}
+
+size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads)
+{
+    const int64_t depth = smaller(round_up(d_max, TAP_GEMM_DEPTH), TAP_GEMM_CHUNK);
+    /* panels of either height: 6 divides 12 */
+    return (size_t)(round_up(n_rows, TAP_GEMM_MAX_ROWS) * depth) +
+           (size_t)n_threads * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
+}
+
+/* ---- any processor ---- */
+
+enum { PORTABLE_ROWS = 4, PORTABLE_WORDS = 16 };
+
+static void block_portable(float *c, int64_t stride_c, const float *a, const float *b,
+                           int64_t depth, bool add)
+{
+    float sum[PORTABLE_ROWS][PORTABLE_WORDS] = {{0}};
+    for (int64_t k = 0; k < depth; k++)
+        for (int r = 0; r < PORTABLE_ROWS; r++)
+            for (int j = 0; j < PORTABLE_WORDS; j++)
+                sum[r][j] = __builtin_fmaf(a[k * PORTABLE_ROWS + r],
+                                           b[k * PORTABLE_WORDS + j], sum[r][j]);
+    for (int r = 0; r < PORTABLE_ROWS; r++)
+        for (int j = 0; j < PORTABLE_WORDS; j++)
+            c[r * stride_c + j] = add ? c[r * stride_c + j] + sum[r][j] : sum[r][j];
+}
+
+static void pack_words_portable(float *b, const void *w, tap_dtype dtype,
+                                int64_t stride_bytes, int n_valid, int64_t depth)
+{
+    const unsigned char *bytes = w;
+    for (int j = 0; j < PORTABLE_WORDS; j++) {
+        float row[TAP_GEMM_DEPTH];
+        memset(row, 0, sizeof row);
+        const tap_tensor view = {.bytes = bytes + j * stride_bytes, .dtype = dtype};
+        if (j < n_valid)
+            tap_widen(row, &view, 0, depth);
+        for (int64_t k = 0; k < depth; k++)
+            b[k * PORTABLE_WORDS + j] = row[k];
+    }
+}
+
+static void pack_rows_portable(float *a, const float *x, int64_t stride_x, int n_valid,
+                               int64_t depth)
+{
+    for (int r = 0; r < PORTABLE_ROWS; r++)
+        for (int64_t k = 0; k < depth; k++)
+            a[k * PORTABLE_ROWS + r] = r < n_valid ? x[r * stride_x + k] : 0.0F;
+}
+
+const tap_gemm_isa tap_gemm_portable = {
+    .n_rows = PORTABLE_ROWS,
+    .n_words = PORTABLE_WORDS,
+    .block = block_portable,
+    .pack_words = pack_words_portable,
+    .pack_rows = pack_rows_portable,
+};

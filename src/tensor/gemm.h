@@ -1,0 +1,59 @@
+/* The matrix product of the forward pass: y = x w^T, weights widened while they are packed.
+ *
+ * HOW IT WORKS. As in BLIS (Van Zee, van de Geijn 2015): rows of x are packed into panels
+ * of n_rows, words of w into panels of n_words in f32, and a micro-kernel keeps an
+ * n_rows x n_words block of y in registers while it walks along the inner dimension.
+ * Threads own tiles of output features.
+ *
+ * THE ORDER OF SUMS depends on the inner dimension alone: blocks of TAP_GEMM_DEPTH terms,
+ * each summed from 0 with one fused multiply-add per term in ascending order, the blocks
+ * added in ascending order. So a row has the same bits whatever rows stand beside it, for
+ * any number of threads, and on every instruction set. kernels_ref.c spells it out. */
+#ifndef TAP_TENSOR_GEMM_H
+#define TAP_TENSOR_GEMM_H
+
+#include "tensor/kernels.h"
+
+enum {
+    TAP_GEMM_DEPTH = 384,  /* terms summed in registers before they meet memory */
+    TAP_GEMM_TILE = 128,   /* output features that a thread owns at a time */
+    TAP_GEMM_CHUNK = 3072, /* inner dimension packed at a time: blocks of DEPTH */
+    TAP_GEMM_MAX_ROWS = 12,
+    TAP_GEMM_MAX_WORDS = 32
+};
+
+/* One instruction set's inner loops. */
+typedef struct tap_gemm_isa {
+    int n_rows, n_words; /* the block of y held in registers; n_words divides TILE */
+    /* c[r,j] = or += sum over k of a[k][r] b[k][j], k ascending.
+     * a [depth][n_rows], b [depth][n_words] packed; rows of c stride_c floats apart. */
+    void (*block)(float *c, int64_t stride_c, const float *a, const float *b,
+                  int64_t depth, bool add);
+    /* b[k][j] = element k of row j of w, widened; rows stride_bytes apart, unaligned;
+     * rows j >= n_valid are 0. dtype is F32, F16 or BF16. */
+    void (*pack_words)(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,
+                       int n_valid, int64_t depth);
+    /* a[k][r] = x[r][k]; rows r >= n_valid are 0. */
+    void (*pack_rows)(float *a, const float *x, int64_t stride_x, int n_valid,
+                      int64_t depth);
+} tap_gemm_isa;
+
+extern const tap_gemm_isa tap_gemm_portable, tap_gemm_avx2, tap_gemm_avx512;
+
+/* The table's linear(), on one instruction set. */
+void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
+                     const float *x, int64_t stride_x, int64_t n_rows,
+                     const tap_tensor *w, const tap_tensor *bias,
+                     const tap_workspace *work);
+
+/* y = or += the product of packed rows and packed words over one depth block, for n_rows
+ * rows and n_words words; edges go through a small block on the stack. */
+void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
+                    const float *rows, int64_t stride_rows, int64_t n_rows,
+                    const float *words, int64_t stride_words, int64_t n_words,
+                    int64_t depth, bool add);
+
+/* Floats of scratch that tap_gemm_linear needs. */
+size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads);
+
+#endif
