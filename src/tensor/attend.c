@@ -1,0 +1,286 @@
+/* Attention, tile by tile of query rows: the kernel in which tokens meet.
+ *
+ * HOW IT WORKS. Keys and values of a head are packed once. For each tile of query rows the
+ * scores of that tile alone are held: product, cuts, softmax, product. Keys after a causal
+ * tile are neither scored nor read; their weights would be exactly 0 and add nothing.
+ *
+ * SAME BITS. A weight depends on its row alone; sums over keys run in the order of
+ * gemm.h. So a row does not depend on the tile it sits in nor on what follows it. */
+#include "tensor/attend.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+enum { TILE_ROWS = 48 }; /* a multiple of every micro-kernel's rows */
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+/* A head's scratch. */
+typedef struct bench {
+    float *keys;   /* [panels of keys][d_head][nr] */
+    float *values; /* [depth blocks][panels of d_head][DEPTH][nr] */
+    float *clean_keys;
+    float *rows;   /* packed query rows, then packed weights */
+    float *scores; /* [TILE_ROWS][n_k] */
+    float *clean;  /* [TILE_ROWS][n_k] weights of the clean run */
+} bench;
+
+static int64_t key_floats(int64_t n_tok, int64_t d_head)
+{
+    return round_up(n_tok, TAP_GEMM_MAX_WORDS) * d_head;
+}
+
+static int64_t value_floats(int64_t n_tok, int64_t d_head)
+{
+    return round_up(n_tok, TAP_GEMM_DEPTH) * round_up(d_head, TAP_GEMM_MAX_WORDS);
+}
+
+static int64_t row_floats(int64_t d_head)
+{
+    const int64_t depth = d_head > TAP_GEMM_DEPTH ? d_head : TAP_GEMM_DEPTH;
+    return (TILE_ROWS + TAP_GEMM_MAX_ROWS) * round_up(depth, TAP_GEMM_DEPTH);
+}
+
+size_t tap_attend_floats(int64_t n_tok, int64_t d_head)
+{
+    return (size_t)(2 * key_floats(n_tok, d_head) + value_floats(n_tok, d_head) +
+                    row_floats(d_head) + 2 * TILE_ROWS * n_tok);
+}
+
+static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
+{
+    bench b;
+    b.keys = scratch;
+    b.clean_keys = b.keys + key_floats(n_tok, d_head);
+    b.values = b.clean_keys + key_floats(n_tok, d_head);
+    b.rows = b.values + value_floats(n_tok, d_head);
+    b.scores = b.rows + row_floats(d_head);
+    b.clean = b.scores + TILE_ROWS * n_tok;
+    return b;
+}
+
+static void pack_keys(float *keys, const tap_loops *loops, const float *k,
+                      const tap_attend_args *a)
+{
+    const int nr = loops->gemm->n_words;
+    for (int64_t s = 0; s < a->n_k; s += nr)
+        loops->gemm->pack_words(keys + s * a->d_head, k + s * a->stride_kv, TAP_F32,
+                                a->stride_kv * (int64_t)sizeof *k,
+                                (int)(a->n_k - s < nr ? a->n_k - s : nr), a->d_head);
+}
+
+/* values[key][j] is already the layout of a packed panel, but for its width. */
+static void pack_values(float *values, const tap_loops *loops, const float *v,
+                        const tap_attend_args *a)
+{
+    const int nr = loops->gemm->n_words;
+    const int64_t width = round_up(a->d_head, nr);
+    for (int64_t s = 0; s < a->n_k; s++) {
+        const int64_t block = s / TAP_GEMM_DEPTH, k = s % TAP_GEMM_DEPTH;
+        for (int64_t j = 0; j < a->d_head; j += nr) {
+            float *to =
+                values + block * TAP_GEMM_DEPTH * width + j * TAP_GEMM_DEPTH + k * nr;
+            const int64_t n = a->d_head - j < nr ? a->d_head - j : nr;
+            memcpy(to, v + s * a->stride_kv + j, (size_t)n * sizeof *to);
+            for (int64_t i = n; i < nr; i++)
+                to[i] = 0.0F;
+        }
+    }
+}
+
+/* scores[r][s] = scale <q_r, k_s>; keys n_seen .. n_k are -inf, and so is what a causal
+ * mask forbids. */
+static void score(float *scores, float *packed, const tap_loops *loops, const float *q,
+                  const float *keys, const tap_attend_args *a, int64_t first,
+                  int64_t n_rows, int64_t n_seen)
+{
+    const tap_gemm_isa *g = loops->gemm;
+    const int64_t panel = a->d_head * g->n_rows;
+    for (int64_t r = 0; r < n_rows; r += g->n_rows)
+        g->pack_rows(packed + r / g->n_rows * panel, q + r * a->stride_q, a->stride_q,
+                     (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows), a->d_head);
+    assert(a->d_head <= TAP_GEMM_DEPTH);
+    tap_gemm_macro(g, scores, a->n_k, packed, panel, n_rows, keys,
+                   (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false);
+    for (int64_t r = 0; r < n_rows; r++) {
+        float *row = scores + r * a->n_k;
+        const int64_t end = a->causal ? a->first_q + first + r + 1 : a->n_k;
+        for (int64_t s = 0; s < end; s++)
+            row[s] *= a->scale;
+        for (int64_t s = end; s < a->n_k; s++)
+            row[s] = -INFINITY;
+    }
+}
+
+/* One query row on its way from scores to weights. */
+typedef struct row {
+    const tap_attend_args *a;
+    int64_t t, end; /* place in the sequence; keys allowed by the base mask */
+    int edge_class;
+} row;
+
+static const uint64_t *bits_of(const uint64_t *set, const row *r)
+{
+    const tap_edges *e = r->a->edges;
+    return set ? set + (r->edge_class * e->n_tok + r->t) * tap_bits_words(e->n_tok)
+               : NULL;
+}
+
+/* Calls for each set bit below end: fill[s] = value; returns how many. */
+static int64_t fill_bits(float *fill, const uint64_t *bits, int64_t end, float value)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; bits && i < tap_bits_words(end); i++)
+        for (uint64_t left = bits[i]; left; left &= left - 1) {
+            const int64_t s = i * 64 + __builtin_ctzll(left);
+            if (s >= end)
+                break;
+            fill[s] = value;
+            n++;
+        }
+    return n;
+}
+
+/* What is changed before the softmax. Returns the edges that take part. */
+static int64_t change_scores(float *w, const row *r, tap_head_receipt *count)
+{
+    const tap_edges *e = r->a->edges;
+    count->allowed += r->end;
+    if (!e)
+        return r->end;
+    if (e->uniform &&
+        tap_bits_get(e->uniform + r->edge_class * tap_bits_words(e->n_tok), r->t)) {
+        for (int64_t s = 0; s < r->end; s++)
+            w[s] = 0.0F;
+    } else if (e->log_scale) {
+        const float *log_scale =
+            e->log_scale + (r->edge_class * e->n_tok + r->t) * e->n_tok;
+        const uint64_t *cut = bits_of(e->cut, r);
+        for (int64_t s = 0; s < r->end; s++) {
+            w[s] += log_scale[s];
+            count->scaled += log_scale[s] != 0.0F && !(cut && tap_bits_get(cut, s));
+        }
+    }
+    const int64_t n_cut = fill_bits(w, bits_of(e->cut, r), r->end, -INFINITY);
+    count->cut += n_cut;
+    return r->end - n_cut;
+}
+
+/* What is changed after it. */
+static int64_t change_weights(float *w, const float *clean, const row *r,
+                              tap_head_receipt *count)
+{
+    const tap_edges *e = r->a->edges;
+    const uint64_t *frozen = bits_of(e->frozen, r), *cut = bits_of(e->cut, r);
+    for (int64_t s = 0; frozen && s < r->end; s++) {
+        if (!tap_bits_get(frozen, s) || (cut && tap_bits_get(cut, s)))
+            continue;
+        w[s] = clean[s];
+        count->frozen++;
+    }
+    const uint64_t *zeroed = bits_of(e->zeroed, r);
+    int64_t n_zeroed = 0;
+    for (int64_t s = 0; zeroed && s < r->end; s++) {
+        if (!tap_bits_get(zeroed, s) || (cut && tap_bits_get(cut, s)))
+            continue;
+        w[s] = 0.0F;
+        n_zeroed++;
+    }
+    count->zeroed += n_zeroed;
+    return n_zeroed;
+}
+
+/* Weight left on edges that must carry none, read from the weights as used. */
+static double weight_on(const float *w, const uint64_t *bits, int64_t end)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; bits && i < tap_bits_words(end); i++)
+        for (uint64_t left = bits[i]; left; left &= left - 1) {
+            const int64_t s = i * 64 + __builtin_ctzll(left);
+            if (s < end)
+                sum += fabs((double)w[s]);
+        }
+    return sum;
+}
+
+static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a, int head,
+                  int64_t first, int64_t n_rows, tap_head_receipt *count)
+{
+    const tap_edges *e = a->edges;
+    for (int64_t q = 0; q < n_rows; q++) {
+        float *w = b->scores + q * a->n_k, *clean = b->clean + q * a->n_k;
+        row r = {.a = a,
+                 .t = a->first_q + first + q,
+                 .edge_class = e ? e->class_of_head[head] : 0};
+        r.end = a->causal ? r.t + 1 : a->n_k;
+        int64_t n_used = change_scores(w, &r, count);
+        count->rows_emptied += n_used == 0;
+        loops->softmax(w, r.end);
+        memset(w + r.end, 0, (size_t)(a->n_k - r.end) * sizeof *w);
+        if (e) {
+            if (e->frozen)
+                loops->softmax(clean, r.end);
+            n_used -= change_weights(w, clean, &r, count);
+            count->weight_on_cut += weight_on(w, bits_of(e->cut, &r), r.end);
+            count->weight_on_cut += weight_on(w, bits_of(e->zeroed, &r), r.end);
+        }
+        count->used += n_used;
+    }
+}
+
+/* z = weights times values over the keys below n_seen. */
+static void mix(const bench *b, const tap_loops *loops, const tap_attend_args *a,
+                float *z, int64_t n_rows, int64_t n_seen)
+{
+    const tap_gemm_isa *g = loops->gemm;
+    const int64_t width = round_up(a->d_head, g->n_words);
+    const int64_t panel = (int64_t)TAP_GEMM_DEPTH * g->n_rows;
+    for (int64_t k = 0; k < n_seen; k += TAP_GEMM_DEPTH) {
+        /* whole blocks: weights of keys not seen are 0 and add nothing */
+        const int64_t depth = n_seen - k < TAP_GEMM_DEPTH ? n_seen - k : TAP_GEMM_DEPTH;
+        for (int64_t r = 0; r < n_rows; r += g->n_rows)
+            g->pack_rows(b->rows + r / g->n_rows * panel, b->scores + r * a->n_k + k,
+                         a->n_k, (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows),
+                         depth);
+        tap_gemm_macro(g, z, a->stride_z, b->rows, panel, n_rows, b->values + k * width,
+                       (int64_t)TAP_GEMM_DEPTH * g->n_words, a->d_head, depth, k > 0);
+    }
+}
+
+void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
+                     float *scratch)
+{
+    bench b = lay_out(scratch, a->n_k, a->d_head);
+    const int64_t at = (int64_t)head * a->d_head;
+    const int64_t kv = (int64_t)(head / (a->n_heads / a->n_kv_heads)) * a->d_head;
+    const bool frozen = a->edges && a->edges->frozen;
+    tap_head_receipt count = {0};
+    pack_keys(b.keys, loops, a->k + kv, a);
+    pack_values(b.values, loops, a->v + kv, a);
+    if (frozen)
+        pack_keys(b.clean_keys, loops, a->k_clean + kv, a);
+    for (int64_t first = 0; first < a->n_q; first += TILE_ROWS) {
+        const int64_t n = a->n_q - first < TILE_ROWS ? a->n_q - first : TILE_ROWS;
+        const int64_t last = a->first_q + first + n;
+        const int64_t n_seen = a->causal && last < a->n_k ? last : a->n_k;
+        const int64_t map = ((int64_t)head * a->n_q + first) * a->n_k;
+        const size_t map_bytes = (size_t)(n * a->n_k) * sizeof(float);
+        score(b.scores, b.rows, loops, a->q + first * a->stride_q + at, b.keys, a,
+              first, n, n_seen);
+        if (a->scores)
+            memcpy(a->scores + map, b.scores, map_bytes);
+        if (frozen)
+            score(b.clean, b.rows, loops, a->q_clean + first * a->stride_q + at,
+                  b.clean_keys, a, first, n, n_seen);
+        weigh(&b, loops, a, head, first, n, &count);
+        if (a->pattern)
+            memcpy(a->pattern + map, b.scores, map_bytes);
+        mix(&b, loops, a, a->z + first * a->stride_z + at, n, n_seen);
+    }
+    if (a->receipt)
+        tap_head_receipt_add(&a->receipt[head], &count);
+}
