@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
+#include "format/weights_file.h"
 #include "format/weights_index.h"
 
 #include <assert.h>
@@ -14,11 +14,6 @@
 
 enum { MAX_CANONICAL_BYTES = 128 };
 
-typedef struct weights_file {
-    char *path;
-    tap_safetensors *tensors;
-} weights_file;
-
 typedef struct weights_entry {
     char *canonical;
     const char *raw; /* borrowed from the file */
@@ -28,7 +23,7 @@ typedef struct weights_entry {
 
 struct tap_weights {
     char *directory;
-    weights_file *files; /* [n_files], by name */
+    tap_weights_file *files; /* [n_files], by name */
     size_t n_files, files_capacity;
     weights_entry *entries; /* [n], sorted by canonical name */
     size_t n, capacity;
@@ -75,11 +70,11 @@ static bool find_canonical(char canonical[MAX_CANONICAL_BYTES],
     return false;
 }
 
-static tap_status add_tensor(tap_weights *weights, size_t file, int64_t i,
+static tap_status add_tensor(tap_weights *weights, size_t at, int64_t i,
                              const tap_name_rule *rules, size_t n_rules, tap_error *err)
 {
-    const tap_safetensors *tensors = weights->files[file].tensors;
-    const char *raw = tap_safetensors_name(tensors, i);
+    const tap_weights_file *file = &weights->files[at];
+    const char *raw = tap_weights_file_name(file, i);
     char canonical[MAX_CANONICAL_BYTES];
     if (!find_canonical(canonical, rules, n_rules, raw))
         return TAP_OK;
@@ -88,34 +83,32 @@ static tap_status add_tensor(tap_weights *weights, size_t file, int64_t i,
     weights_entry *e = &weights->entries[weights->n];
     TAP_TRY(tap_text_copy(&e->canonical, canonical, strlen(canonical), err));
     e->raw = raw;
-    e->file = (int64_t)file;
-    e->tensor = tap_safetensors_tensor(tensors, i);
+    e->file = (int64_t)at;
+    e->tensor = tap_weights_file_tensor(file, i);
     weights->n++;
-    weights->n_bytes += (int64_t)tap_safetensors_bytes(tensors, i);
+    weights->n_bytes += (int64_t)tap_weights_file_bytes(file, i);
     return TAP_OK;
 }
 
 static tap_status add_file(tap_weights *weights, const char *name, tap_error *err)
 {
+    char *path = NULL;
     TAP_TRY(tap_grow(&weights->files, &weights->files_capacity, weights->n_files + 1,
                      sizeof *weights->files, "a list of files", err));
-    weights_file *file = &weights->files[weights->n_files];
-    TAP_TRY(tap_path_join(&file->path, weights->directory, name, err));
-    const tap_status status = tap_safetensors_open(&file->tensors, file->path, err);
-    if (status != TAP_OK) {
-        tap_free(file->path);
-        *file = (weights_file){0};
-        return status;
-    }
-    weights->n_files++;
-    return TAP_OK;
+    TAP_TRY(tap_path_join(&path, weights->directory, name, err));
+    const tap_status status =
+        tap_weights_file_open(&weights->files[weights->n_files], path, err);
+    tap_free(path);
+    if (status == TAP_OK)
+        weights->n_files++;
+    return status;
 }
 
 static tap_status add_single(tap_weights *weights, const char *name,
                              const tap_name_rule *rules, size_t n_rules, tap_error *err)
 {
     TAP_TRY(add_file(weights, name, err));
-    const int64_t n = tap_safetensors_count(weights->files[0].tensors);
+    const int64_t n = tap_weights_file_count(&weights->files[0]);
     for (int64_t i = 0; i < n; i++)
         TAP_TRY(add_tensor(weights, 0, i, rules, n_rules, err));
     return TAP_OK;
@@ -133,8 +126,7 @@ static tap_status add_shards(tap_weights *weights, const tap_weights_index *inde
                 return tap_wrap(err, status, "bad shard of '%s'", path);
         }
         const size_t file = weights->n_files - 1;
-        const int64_t found =
-            tap_safetensors_find(weights->files[file].tensors, place->raw);
+        const int64_t found = tap_weights_file_find(&weights->files[file], place->raw);
         if (found < 0)
             return TAP_FAIL(err, TAP_EFORMAT,
                             "cannot open '%s': it places tensor '%.150s' in '%.80s', "
@@ -190,17 +182,17 @@ static tap_status hash_headers(tap_weights *weights, tap_error *err)
     tap_buffer text = {0};
     tap_status status = tap_buffer_put(&text, "", 0, err);
     for (size_t f = 0; f < weights->n_files; f++) {
-        const tap_safetensors *tensors = weights->files[f].tensors;
-        const int64_t n = tap_safetensors_count(tensors);
+        const tap_weights_file *file = &weights->files[f];
+        const int64_t n = tap_weights_file_count(file);
         size_t offset = 0;
         for (int64_t i = 0; status == TAP_OK && i < n; i++) {
-            const tap_tensor *t = tap_safetensors_tensor(tensors, i);
             char shape[256];
-            tap_tensor_print_shape(shape, sizeof shape, t);
+            tap_tensor_print_shape(shape, sizeof shape,
+                                   tap_weights_file_tensor(file, i));
             status = tap_buffer_print(&text, err, "%s\t%s\t%s\t%zu\n",
-                                      tap_safetensors_name(tensors, i),
-                                      tap_safetensors_dtype(tensors, i), shape, offset);
-            offset += tap_safetensors_bytes(tensors, i);
+                                      tap_weights_file_name(file, i),
+                                      tap_weights_file_dtype(file, i), shape, offset);
+            offset += tap_weights_file_bytes(file, i);
         }
         if (status == TAP_OK)
             status = tap_buffer_print(&text, err, "= %zu\n", offset);
@@ -211,30 +203,33 @@ static tap_status hash_headers(tap_weights *weights, tap_error *err)
     return status;
 }
 
-static tap_status has_file(bool *out, const char *directory, const char *name,
-                           tap_error *err)
-{
-    char *path = NULL;
-    TAP_TRY(tap_path_join(&path, directory, name, err));
-    *out = tap_file_exists(path);
-    tap_free(path);
-    return TAP_OK;
-}
+/* What a directory may hold, in transformers' order of preference. */
+static const struct {
+    const char *name;
+    bool is_index;
+} candidates[] = {
+    {"model.safetensors", false},
+    {"model.safetensors.index.json", true},
+    {"pytorch_model.bin", false},
+    {"pytorch_model.bin.index.json", true},
+};
 
-/* The same order of preference as transformers: one file before shards. */
 static tap_status open_files(tap_weights *weights, const tap_name_rule *rules,
                              size_t n_rules, tap_error *err)
 {
-    bool found = false;
-    TAP_TRY(has_file(&found, weights->directory, "model.safetensors", err));
-    if (found)
-        return add_single(weights, "model.safetensors", rules, n_rules, err);
-    TAP_TRY(has_file(&found, weights->directory, "model.safetensors.index.json", err));
-    if (found)
-        return add_index(weights, "model.safetensors.index.json", rules, n_rules, err);
+    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
+        char *path = NULL;
+        TAP_TRY(tap_path_join(&path, weights->directory, candidates[i].name, err));
+        const bool found = tap_file_exists(path);
+        tap_free(path);
+        if (found)
+            return (candidates[i].is_index ? add_index : add_single)(
+                weights, candidates[i].name, rules, n_rules, err);
+    }
     return TAP_FAIL(err, TAP_EIO,
-                    "cannot open model '%s': it holds neither model.safetensors nor "
-                    "model.safetensors.index.json; is the download complete?",
+                    "cannot open model '%s': it holds no weights; expected "
+                    "model.safetensors or pytorch_model.bin, or one of them in shards "
+                    "with an index. Is the download complete?",
                     weights->directory);
 }
 
@@ -262,10 +257,8 @@ void tap_weights_close(tap_weights *weights)
         return;
     for (size_t i = 0; i < weights->n; i++)
         tap_free(weights->entries[i].canonical);
-    for (size_t i = 0; i < weights->n_files; i++) {
-        tap_safetensors_close(weights->files[i].tensors);
-        tap_free(weights->files[i].path);
-    }
+    for (size_t i = 0; i < weights->n_files; i++)
+        tap_weights_file_close(&weights->files[i]);
     tap_free(weights->entries);
     tap_free(weights->files);
     tap_free(weights->directory);

@@ -1,8 +1,8 @@
 /* Tensors of a model directory by canonical name, whatever file holds them.
  *
- * Opens model.safetensors, or the shards that model.safetensors.index.json names, and
- * keeps them mapped in their stored types. Raw names become canonical ones by a family's
- * rules. The canonical names:
+ * Opens model.safetensors or pytorch_model.bin, or the shards that an index of either
+ * names, and keeps them mapped in their stored types. Other files are ignored. Raw names
+ * become canonical ones by a family's rules. The canonical names:
  *   vision.class_embed  vision.patch_embed.weight|bias  vision.pos_embed
  *   vision.pre_norm.weight|bias  vision.post_norm.weight|bias
  *   vision.B.attn_norm.weight|bias  vision.B.{q,k,v,o}.weight|bias

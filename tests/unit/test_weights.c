@@ -270,8 +270,9 @@ static void incomplete_checkpoints_are_refused_by_name(void **state)
     char directory[SCRATCH_BYTES];
     scratch_open(directory);
     expect_refusal(directory, TAP_EIO,
-                   "cannot open model 'DIR': it holds neither model.safetensors nor "
-                   "model.safetensors.index.json; is the download complete?");
+                   "cannot open model 'DIR': it holds no weights; expected "
+                   "model.safetensors or pytorch_model.bin, or one of them in shards "
+                   "with an index. Is the download complete?");
     write_named(directory, "a.safetensors", 1, (const char *const[]){"single"},
                 TAP_F32);
     const char *index = "model.safetensors.index.json";
