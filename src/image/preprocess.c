@@ -1,0 +1,133 @@
+/* The steps between a photograph and the numbers that a vision encoder reads, and the map
+ * from source pixels to patches that they imply.
+ *
+ * Source: CLIPImageProcessor and LlavaImageProcessor of Hugging Face transformers (PIL
+ * backend): resize, crop or pad on 8-bit RGB; times 1/255 in double, then f32; minus mean,
+ * over standard deviation in f32. */
+#include "image/preprocess.h"
+
+#include "base/memory.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* What the resize makes of the (padded) image, and where the tile lies in it. */
+typedef struct plan {
+    int64_t canvas_width, canvas_height; /* px, image plus padding */
+    int64_t pad_left, pad_top;
+    int64_t width, height; /* after the resize */
+    int64_t left, top;     /* of the crop */
+} plan;
+
+static plan plan_fit(int64_t width, int64_t height, const tap_preprocess_spec *spec)
+{
+    const int64_t side = spec->side_px;
+    plan p = {
+        .canvas_width = width, .canvas_height = height, .width = side, .height = side};
+    if (spec->fit == TAP_FIT_PAD) {
+        const int64_t longer = width > height ? width : height;
+        p.canvas_width = p.canvas_height = longer;
+        p.pad_left = (longer - width) / 2;
+        p.pad_top = (longer - height) / 2;
+    } else if (spec->fit == TAP_FIT_CROP) {
+        if (width <= height)
+            p.height = side * height / width;
+        else
+            p.width = side * width / height;
+        p.left = (p.width - side) / 2;
+        p.top = (p.height - side) / 2;
+    }
+    return p;
+}
+
+tap_status tap_preprocess_geometry(tap_geometry *geometry, int64_t width,
+                                   int64_t height, const tap_preprocess_spec *spec,
+                                   tap_error *err)
+{
+    if (width < 1 || height < 1)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "an image of %lld x %lld pixels has no geometry",
+                        (long long)width, (long long)height);
+    assert(spec->patch_px > 0 && spec->side_px % spec->patch_px == 0);
+    const plan p = plan_fit(width, height, spec);
+    const int n = spec->side_px / spec->patch_px;
+    *geometry = (tap_geometry){.source_width = width,
+                               .source_height = height,
+                               .side_px = spec->side_px,
+                               .patch_px = spec->patch_px,
+                               .n_tiles = 1,
+                               .n_rows = n,
+                               .n_cols = n};
+    geometry->tiles[0] =
+        (tap_tile){.x = {.mul = p.width,
+                         .add = p.pad_left * p.width - p.left * p.canvas_width,
+                         .den = p.canvas_width},
+                   .y = {.mul = p.height,
+                         .add = p.pad_top * p.height - p.top * p.canvas_height,
+                         .den = p.canvas_height}};
+    return TAP_OK;
+}
+
+static tap_status pad(tap_image *out, const tap_image *image, const plan *p,
+                      const int rgb[3], tap_error *err)
+{
+    tap_image padded = {.width = p->canvas_width, .height = p->canvas_height};
+    const int64_t n = padded.width * padded.height;
+    TAP_TRY(tap_alloc(&padded.rgb, (size_t)n, 3, "an image", err));
+    for (int64_t i = 0; i < 3 * n; i++)
+        padded.rgb[i] = (uint8_t)rgb[i % 3];
+    for (int64_t y = 0; y < image->height; y++)
+        memcpy(padded.rgb + ((y + p->pad_top) * padded.width + p->pad_left) * 3,
+               image->rgb + y * image->width * 3, (size_t)image->width * 3);
+    *out = padded;
+    return TAP_OK;
+}
+
+/* values [3][side][side] of the crop. */
+static void normalise(float *values, const tap_image *image, const plan *p,
+                      const tap_preprocess_spec *spec)
+{
+    const int64_t side = spec->side_px;
+    for (int c = 0; c < 3; c++) {
+        const float mean = (float)spec->mean[c], std = (float)spec->std[c];
+        float table[256];
+        for (int v = 0; v < 256; v++)
+            table[v] = ((float)((double)v * spec->rescale) - mean) / std;
+        for (int64_t y = 0; y < side; y++)
+            for (int64_t x = 0; x < side; x++)
+                values[(c * side + y) * side + x] =
+                    table[image->rgb[((y + p->top) * image->width + x + p->left) * 3 +
+                                     c]];
+    }
+}
+
+tap_status tap_preprocess_run(tap_pixels *pixels, tap_geometry *geometry,
+                              const tap_image *image, const tap_preprocess_spec *spec,
+                              tap_error *err)
+{
+    tap_geometry map;
+    TAP_TRY(tap_preprocess_geometry(&map, image->width, image->height, spec, err));
+    const plan p = plan_fit(image->width, image->height, spec);
+    tap_image padded = {0}, resized = {0};
+    tap_pixels made = {.n_tiles = 1, .side_px = spec->side_px};
+    tap_status status = TAP_OK;
+    if (spec->fit == TAP_FIT_PAD)
+        TAP_TRY_OUT(pad(&padded, image, &p, spec->pad_rgb, err));
+    TAP_TRY_OUT(tap_image_resize(&resized, spec->fit == TAP_FIT_PAD ? &padded : image,
+                                 p.width, p.height, spec->filter, spec->order, err));
+    TAP_TRY_OUT(tap_alloc(&made.values, 3 * (size_t)spec->side_px,
+                          (size_t)spec->side_px * sizeof *made.values, "pixels", err));
+    normalise(made.values, &resized, &p, spec);
+    *pixels = made;
+    *geometry = map;
+out:
+    tap_image_clear(&padded);
+    tap_image_clear(&resized);
+    return status;
+}
+
+void tap_pixels_clear(tap_pixels *pixels)
+{
+    tap_free(pixels->values);
+    *pixels = (tap_pixels){0};
+}
