@@ -14,14 +14,19 @@ typedef struct planted {
     int shard, n_shards; /* images shard, shard + n_shards ...; n_shards 0: all */
     int stop_after;      /* images to write in this call; 0: all */
     bool exclude;
-    const char *threshold;             /* value of one identity fact; NULL: "0.5" */
-    const char *bootstrap;             /* resamples; NULL: "200" */
-    double n_candidates;               /* 0: 1024 */
-    const char *more_key, *more_value; /* one fact more, without identity */
+    const char *threshold; /* value of one identity fact; NULL: "0.5" */
+    const char *bootstrap; /* resamples; NULL: "200" */
+    double n_candidates;   /* 0: 1024 */
+    const tap_fact *more;  /* [n_more] facts that replace the usual ones */
+    size_t n_more;
     /* the best rank; NULL: a fixed scramble */
     double (*rank)(void *owner, int image, int item, int condition, int depth);
     /* category of an item, below 26; NULL: item % 3 */
     int (*category)(void *owner, int image, int item);
+    /* names and numbers that replace the usual ones; NULL: cat or dog, a letter, n_items */
+    const char *(*object)(void *owner, int image, int item);
+    const char *(*label)(void *owner, int image, int item);
+    int (*count)(void *owner, int image);
     void *owner;
 } planted;
 
@@ -43,12 +48,15 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
                                tap_error *err)
 {
     const int category = p->category ? p->category(p->owner, image, item) : item % 3;
-    const char label[2] = {(char)('a' + category), '\0'};
+    const char letter[2] = {(char)('a' + category), '\0'};
+    const char *label = p->label ? p->label(p->owner, image, item) : letter;
     const int32_t patches[2] = {item % 16, (item + 1) % 16};
     const bool excluded = p->exclude && (image * p->n_items + item) % 7 == 6;
     const tap_store_item row = {.ordinal = item,
                                 .object_id = "0",
-                                .object = category % 2 ? "dog" : "cat",
+                                .object = p->object ? p->object(p->owner, image, item)
+                                          : category % 2 ? "dog"
+                                                         : "cat",
                                 .part = label,
                                 .label = label,
                                 .area_px = 100 + item,
@@ -94,7 +102,8 @@ static tap_status planted_image(tap_store *store, const planted *p, int image,
     if (done)
         return TAP_OK;
     TAP_TRY(tap_store_begin(store, &row, err));
-    for (int item = 0; item < p->n_items; item++)
+    const int n_items = p->count ? p->count(p->owner, image) : p->n_items;
+    for (int item = 0; item < n_items; item++)
         TAP_TRY(planted_item(store, p, image, item, err));
     tap_head_receipt heads[4];
     for (int h = 0; h < 4; h++)
@@ -112,7 +121,7 @@ static tap_status planted_write(const char *path, const planted *p, tap_error *e
     (void)snprintf(candidates, sizeof candidates, "%.15g",
                    p->n_candidates > 0 ? p->n_candidates : 1024.0);
     (void)snprintf(n_images, sizeof n_images, "%d", p->n_images);
-    tap_fact facts[20] = {
+    tap_fact facts[64] = {
         {"patches.threshold", p->threshold ? p->threshold : "0.5", true},
         {"readout.n_candidates", candidates, true},
         {"data.n_images", n_images, true},
@@ -130,8 +139,8 @@ static tap_status planted_write(const char *path, const planted *p, tap_error *e
     (void)snprintf(shard, sizeof shard, "%d/%d", p->shard, p->n_shards);
     if (p->n_shards)
         facts[n_facts++] = (tap_fact){"run.shard", shard, false};
-    if (p->more_key)
-        facts[n_facts++] = (tap_fact){p->more_key, p->more_value, false};
+    for (size_t i = 0; i < p->n_more; i++)
+        facts[n_facts++] = p->more[i];
     int32_t depths[64];
     for (int d = 0; d < p->n_depths; d++)
         depths[d] = d;

@@ -1,0 +1,46 @@
+/* What does a results.db say, in arrays? The scored items, their categories and strata,
+ * and their best ranks; nothing is computed here. */
+#ifndef TAP_LAB_STATS_DATA_H
+#define TAP_LAB_STATS_DATA_H
+
+#include "lab/store.h"
+
+typedef struct tap_stats_data {
+    int64_t n_images;                  /* that have a scored item */
+    int64_t n_items;                   /* scored */
+    int64_t n_all_images, n_all_items; /* rows of the tables */
+    double n_candidates;               /* N */
+    int32_t *image;                    /* [n_items] < n_images, in the order of ids */
+    int32_t *category;  /* [n_items] < n_categories: object class and label */
+    int32_t *n_patches; /* [n_items] */
+    char **categories;  /* [n_categories] "cat:tail", sorted */
+    int32_t n_categories;
+    int32_t n_conditions;
+    char **conditions; /* [n_conditions] names, by id */
+    int32_t n_depths;
+    int32_t *depths;   /* [n_depths] rising */
+    double *best;      /* [n_conditions][n_depths][n_items] best rank */
+    double *null_best; /* the same of random patches; NaN: none; NULL: none at all */
+    /* For bootstraps of macro means: images by the object class that most of their items
+     * have. Classes with fewer than 8 images are one stratum. */
+    int32_t *stratum_order; /* [n_images] */
+    int32_t *stratum_first; /* [n_strata + 1] */
+    int32_t n_strata;
+
+    /* From the manifest. */
+    bool has_design;
+    int32_t design[TAP_N_CELLS]; /* conditions; -1 without a design */
+    bool metrics[TAP_N_METRICS];
+    int64_t bootstrap, seed;
+    int32_t depth;         /* index of the depth that words and tests speak about */
+    tap_dose_curve *doses; /* [n_doses], conditions as indices */
+    size_t n_doses;
+} tap_stats_data;
+
+/* Errors: TAP_EFORMAT when rows are missing or a fact is absent or not what it should be:
+ *         the message says which; TAP_EIO, TAP_ENOMEM.   tap_stats_data_clear it. */
+TAP_NODISCARD tap_status tap_stats_data_read(tap_stats_data *out,
+                                             const tap_store *store, tap_error *err);
+void tap_stats_data_clear(tap_stats_data *data);
+
+#endif
