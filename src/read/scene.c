@@ -1,0 +1,45 @@
+#include "read/scene.h"
+
+#include "base/memory.h"
+
+tap_status tap_scene_open(tap_scene *out, const tap_model *model,
+                          const char *image_path, const char *prompt, tap_error *err)
+{
+    tap_scene scene = {.model = model};
+    tap_image image = {0};
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_image_read(&image, image_path, err));
+    scene.width_px = image.width;
+    scene.height_px = image.height;
+    TAP_TRY_OUT(tap_preprocess_run(&scene.pixels, &scene.geometry, &image,
+                                   &model->spec.preprocess, err));
+    TAP_TRY_OUT(tap_prompt_compile(&scene.sequence, &model->spec, model->tokenizer,
+                                   prompt, &scene.geometry, err));
+    const tap_sequence *s = &scene.sequence;
+    TAP_TRY_OUT(tap_alloc(&scene.image_rows, (size_t)s->n_image,
+                          sizeof *scene.image_rows, "a scene", err));
+    for (int64_t t = 0, n = 0; t < s->n_tok; t++)
+        if (s->tokens[t].role == TAP_ROLE_PATCH)
+            scene.image_rows[n++] = t;
+out:
+    tap_image_clear(&image);
+    if (status == TAP_OK)
+        *out = scene;
+    else
+        tap_scene_clear(&scene);
+    return status;
+}
+
+void tap_scene_clear(tap_scene *scene)
+{
+    tap_pixels_clear(&scene->pixels);
+    tap_sequence_clear(&scene->sequence);
+    tap_free(scene->image_rows);
+    *scene = (tap_scene){0};
+}
+
+int64_t tap_scene_n_patches(const tap_scene *scene)
+{
+    const tap_geometry *g = &scene->geometry;
+    return (int64_t)g->n_tiles * g->n_rows * g->n_cols;
+}

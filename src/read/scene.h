@@ -1,0 +1,30 @@
+/* One photograph made ready for a model: pixels, geometry and token sequence. */
+#ifndef TAP_READ_SCENE_H
+#define TAP_READ_SCENE_H
+
+#include "image/mask.h"
+#include "model/model.h"
+#include "model/prompt.h"
+
+typedef struct tap_scene {
+    const tap_model *model; /* borrowed */
+    int64_t width_px, height_px;
+    tap_pixels pixels;
+    tap_geometry geometry;
+    tap_sequence sequence;
+    int64_t
+        *image_rows; /* [sequence.n_image] sequence positions that stand for patches */
+} tap_scene;
+
+/* Reads the image, preprocesses it as the model asks, compiles the prompt (NULL: the
+ * family's default). tap_scene_clear releases it.
+ * Errors: TAP_EIO, TAP_EFORMAT of the image; TAP_EINVAL of the prompt. */
+TAP_NODISCARD tap_status tap_scene_open(tap_scene *out, const tap_model *model,
+                                        const char *image_path, const char *prompt,
+                                        tap_error *err);
+void tap_scene_clear(tap_scene *scene);
+
+/* Patches of the vision grid: n_tiles * n_rows * n_cols. */
+int64_t tap_scene_n_patches(const tap_scene *scene);
+
+#endif
