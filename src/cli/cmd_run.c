@@ -1,0 +1,101 @@
+/* tapetum run: the sweep of an experiment file into results.db; resumes by itself. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "lab/sweep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* "i/n" with 0 <= i < n. */
+static tap_status parse_shard(int *shard, int *n_shards, const char *text,
+                              tap_error *err)
+{
+    char *end = NULL;
+    if (!text)
+        return TAP_OK;
+    const unsigned long i = strtoul(text, &end, 10);
+    const unsigned long n = *end == '/' ? strtoul(end + 1, &end, 10) : 0;
+    if (*end != '\0' || n < 1 || n > 100000 || i >= n || text[0] == '-')
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "--shard '%s' is not i/n with 0 <= i < n, as in 0/4", text);
+    *shard = (int)i;
+    *n_shards = (int)n;
+    return TAP_OK;
+}
+
+static tap_status put_summary(const tap_cli *cli, const tap_sweep_counts *c,
+                              const char *path, tap_error *err)
+{
+    if (cli->json)
+        return tap_cli_put_json(
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "database", path,
+                      "images", (json_int_t)c->n_images, "done", (json_int_t)c->n_done,
+                      "items", (json_int_t)c->n_items, "scored",
+                      (json_int_t)c->n_scored, "excluded", (json_int_t)c->n_excluded,
+                      "gflop", (c->flop_done + c->flop_lens) * 1e-9, "gflop_unshared",
+                      (c->flop_unshared + c->flop_lens) * 1e-9),
+            err);
+    tap_cli_note(cli,
+                 "%lld of %lld images done; %lld items scored, %lld excluded in this "
+                 "run",
+                 (long long)c->n_done, (long long)c->n_images, (long long)c->n_scored,
+                 (long long)c->n_excluded);
+    tap_cli_detail(cli,
+                   "%.1f GFLOP in the model, %.1f without sharing; %.1f in the lens",
+                   c->flop_done * 1e-9, c->flop_unshared * 1e-9, c->flop_lens * 1e-9);
+    return TAP_OK;
+}
+
+static tap_status run_all(tap_cli *cli, tap_sweep *sweep, tap_error *err)
+{
+    const tap_sweep_counts *counts = tap_sweep_progress(sweep);
+    tap_progress progress;
+    tap_progress_init(&progress, cli, "images", counts->n_images, counts->n_done);
+    tap_status status = TAP_OK;
+    bool more = counts->n_done < counts->n_images;
+    while (more && status == TAP_OK && !tap_stop_requested()) {
+        status = tap_sweep_step(&more, sweep, err);
+        tap_progress_put(&progress, counts->n_done);
+    }
+    tap_progress_clear(&progress);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY(tap_sweep_finish(sweep, err));
+    if (more)
+        return TAP_FAIL(err, TAP_ESTOPPED,
+                        "stopped after %lld of %lld images; the same command goes on "
+                        "from there",
+                        (long long)counts->n_done, (long long)counts->n_images);
+    return TAP_OK;
+}
+
+tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
+{
+    const char *path = tap_args_argument(cli->args, 0);
+    const char *database = tap_args_text(cli->args, "output");
+    tap_experiment experiment = {0};
+    tap_sweep *sweep = NULL;
+    tap_sweep_options options = {.n_threads = cli->n_threads,
+                                 .memory_bytes =
+                                     tap_args_given(cli->args, "memory")
+                                         ? (size_t)tap_args_int(cli->args, "memory")
+                                         : 0,
+                                 .share_nothing = tap_args_flag(cli->args, "no-share"),
+                                 .command_line = cli->command_line};
+    if (!database)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "no database named; add -o results.db for the results");
+    tap_status status = tap_experiment_read(&experiment, path, err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(parse_shard(&options.shard, &options.n_shards,
+                            tap_args_text(cli->args, "shard"), err));
+    tap_stop_listen();
+    TAP_TRY_OUT(tap_sweep_open(&sweep, &experiment, database, &options, err));
+    TAP_TRY_OUT(run_all(cli, sweep, err));
+    TAP_TRY_OUT(put_summary(cli, tap_sweep_progress(sweep), database, err));
+out:
+    tap_sweep_close(sweep);
+    tap_experiment_clear(&experiment);
+    return status;
+}

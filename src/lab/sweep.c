@@ -1,0 +1,520 @@
+/* The sweep: images in batches through the model, ranks into scores, scores into the
+ * database. One image is one transaction. */
+#include "lab/sweep.h"
+
+#include "base/file.h"
+#include "lab/probe.h"
+#include "lab/store.h"
+#include "lab/sweep_image.h"
+#include "read/lens.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_BATCH = 64, USEFUL_ROWS = 4096, MAX_FACTS = 256 };
+
+struct tap_sweep {
+    tap_experiment *experiment;
+    tap_sweep_options options;
+    tap_model *model;
+    tap_dataset *dataset;
+    tap_store *store;
+    tap_labels labels;
+    tap_condition **conditions; /* [n_conditions] */
+    char **texts;               /* canonical */
+    int64_t n_conditions;
+    uint64_t *depth_bits;
+    int32_t *depths;
+    size_t n_depths;
+    int64_t next; /* image to look at next */
+    tap_sweep_counts counts;
+};
+
+/* ---- opening ---- */
+
+static tap_status parse_conditions(tap_sweep *sweep, tap_error *err)
+{
+    const tap_experiment *e = sweep->experiment;
+    const size_t n = e->n_conditions;
+    TAP_TRY(
+        tap_alloc(&sweep->conditions, n, sizeof(tap_condition *), "conditions", err));
+    TAP_TRY(tap_alloc(&sweep->texts, n, sizeof(char *), "conditions", err));
+    sweep->n_conditions = (int64_t)n;
+    for (size_t c = 0; c < n; c++) {
+        const tap_condition_spec *spec = &e->conditions[c];
+        const tap_status status =
+            tap_condition_parse(&sweep->conditions[c], spec->text, err);
+        if (status != TAP_OK)
+            return tap_wrap(err, status, "condition '%s' (line %lld of '%s')",
+                            spec->name, (long long)spec->line, e->path);
+        TAP_TRY(tap_condition_print(&sweep->texts[c], sweep->conditions[c], err));
+    }
+    return TAP_OK;
+}
+
+static tap_status read_depths(tap_sweep *sweep, tap_error *err)
+{
+    const int n_blocks = sweep->model->spec.lm.stack.n_blocks;
+    TAP_TRY(tap_alloc(&sweep->depth_bits, (size_t)tap_bits_words(n_blocks + 1),
+                      sizeof(uint64_t), "depths", err));
+    TAP_TRY(tap_alloc(&sweep->depths, (size_t)n_blocks + 1, sizeof(int32_t), "depths",
+                      err));
+    TAP_TRY(tap_experiment_depths(sweep->depth_bits, sweep->experiment, n_blocks, err));
+    for (int d = 0; d <= n_blocks; d++)
+        if (tap_bits_get(sweep->depth_bits, d))
+            sweep->depths[sweep->n_depths++] = d;
+    return TAP_OK;
+}
+
+/* Facts that the sweep adds to those of the experiment. */
+typedef struct fact_texts {
+    char n_candidates[24], threads[24], shard[48], size[160];
+} fact_texts;
+
+static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *sweep)
+{
+    const tap_spec *spec = &sweep->model->spec;
+    const tap_preprocess_spec *p = &spec->preprocess;
+    (void)snprintf(texts->n_candidates, sizeof texts->n_candidates, "%lld",
+                   (long long)spec->lm.d_vocab);
+    (void)snprintf(texts->threads, sizeof texts->threads, "%d",
+                   sweep->options.n_threads);
+    (void)snprintf(texts->shard, sizeof texts->shard, "%d/%d", sweep->options.shard,
+                   sweep->options.n_shards);
+    (void)snprintf(
+        texts->size, sizeof texts->size,
+        "%s %d px, patches of %d px, filter %d, pass order %d, rescale %.17g",
+        p->fit == TAP_FIT_CROP  ? "crop to"
+        : p->fit == TAP_FIT_PAD ? "pad to"
+                                : "squash to",
+        p->side_px, p->patch_px, (int)p->filter, (int)p->order, p->rescale);
+    const tap_fact own[] = {
+        {"readout.n_candidates", texts->n_candidates, true},
+        {"model.family", spec->family, true},
+        {"model.hash", tap_weights_hash(sweep->model->weights), true},
+        {"model.preprocess", texts->size, true},
+        {"model.compute", "f32", true},
+        {"run.version", tap_version(), false},
+        {"run.kernels", sweep->options.kernels->name, false},
+        {"run.threads", texts->threads, false},
+        {"run.shard", texts->shard, false},
+        {"run.command", sweep->options.command_line ? sweep->options.command_line : "",
+         false}};
+    memcpy(facts, own, sizeof own);
+    return sizeof own / sizeof *own;
+}
+
+static tap_status open_store(tap_sweep *sweep, const char *path, tap_error *err)
+{
+    const tap_fact *given = NULL;
+    size_t n_given = 0;
+    TAP_TRY(tap_experiment_facts(&given, &n_given, sweep->experiment, err));
+    tap_fact facts[MAX_FACTS + 16];
+    fact_texts texts;
+    if (n_given > MAX_FACTS)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "the experiment '%s' states more than %d facts",
+                        sweep->experiment->path, MAX_FACTS);
+    memcpy(facts, given, n_given * sizeof *facts);
+    const size_t n_facts = n_given + own_facts(facts + n_given, &texts, sweep);
+    tap_store_condition conditions[TAP_MAX_CONDITIONS];
+    assert(sweep->n_conditions <= TAP_MAX_CONDITIONS);
+    for (int64_t c = 0; c < sweep->n_conditions; c++)
+        conditions[c] = (tap_store_condition){
+            .name = sweep->experiment->conditions[c].name,
+            .text = sweep->texts[c],
+            .hash = tap_hash(0, sweep->texts[c], strlen(sweep->texts[c]))};
+    const tap_store_spec spec = {.facts = facts,
+                                 .n_facts = n_facts,
+                                 .conditions = conditions,
+                                 .n_conditions = (size_t)sweep->n_conditions,
+                                 .depths = sweep->depths,
+                                 .n_depths = sweep->n_depths};
+    return tap_store_open(&sweep->store, path, &spec, err);
+}
+
+static bool is_mine(const tap_sweep *sweep, int64_t image)
+{
+    return image % sweep->options.n_shards == sweep->options.shard;
+}
+
+static tap_status count_done(tap_sweep *sweep, tap_error *err)
+{
+    for (int64_t i = 0; i < tap_dataset_count(sweep->dataset); i++) {
+        bool done = false;
+        if (!is_mine(sweep, i))
+            continue;
+        TAP_TRY(tap_store_find_image(&done, sweep->store, i,
+                                     tap_dataset_name(sweep->dataset, i), err));
+        sweep->counts.n_images++;
+        sweep->counts.n_done += done;
+    }
+    return TAP_OK;
+}
+
+tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experiment,
+                          const char *database_path, const tap_sweep_options *options,
+                          tap_error *err)
+{
+    tap_sweep *sweep = NULL;
+    tap_status status = tap_alloc(&sweep, 1, sizeof *sweep, "a sweep", err);
+    if (status != TAP_OK)
+        return status;
+    sweep->experiment = experiment;
+    sweep->options = *options;
+    if (!sweep->options.kernels)
+        sweep->options.kernels = tap_kernels_cpu();
+    if (sweep->options.n_threads <= 0)
+        sweep->options.n_threads = omp_get_num_procs();
+    if (sweep->options.n_shards <= 0)
+        sweep->options.n_shards = 1;
+    if (sweep->options.memory_bytes == 0)
+        sweep->options.memory_bytes = (size_t)2 << 30;
+    TAP_TRY_OUT(parse_conditions(sweep, err));
+    if (!experiment->model)
+        TAP_TRY_OUT(
+            TAP_FAIL(err, TAP_EINVAL,
+                     "the experiment '%s' names no model; add 'model: DIRECTORY'",
+                     experiment->path));
+    TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, err));
+    TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
+    sweep->labels.tokenizer = sweep->model->tokenizer;
+    sweep->labels.forms = experiment->labels.forms;
+    TAP_TRY_OUT(read_depths(sweep, err));
+    TAP_TRY_OUT(open_store(sweep, database_path, err));
+    TAP_TRY_OUT(count_done(sweep, err));
+out:
+    if (status == TAP_OK)
+        *out = sweep;
+    else
+        tap_sweep_close(sweep);
+    return status;
+}
+
+void tap_sweep_close(tap_sweep *sweep)
+{
+    if (!sweep)
+        return;
+    tap_store_close(sweep->store);
+    for (int64_t c = 0; c < sweep->n_conditions; c++) {
+        tap_condition_free(sweep->conditions[c]);
+        tap_free(sweep->texts[c]);
+    }
+    tap_free(sweep->conditions);
+    tap_free(sweep->texts);
+    tap_free(sweep->depth_bits);
+    tap_free(sweep->depths);
+    tap_labels_clear(&sweep->labels);
+    tap_dataset_close(sweep->dataset);
+    tap_model_close(sweep->model);
+    tap_free(sweep);
+}
+
+const tap_sweep_counts *tap_sweep_progress(const tap_sweep *sweep)
+{
+    return &sweep->counts;
+}
+
+tap_status tap_sweep_finish(tap_sweep *sweep, tap_error *err)
+{
+    return tap_store_finish(sweep->store, err);
+}
+
+/* ---- running a batch ---- */
+
+/* Images that go through the model together, and their lens. */
+typedef struct batch {
+    tap_sweep_image images[MAX_BATCH];
+    int64_t n;
+    int64_t of_item[MAX_BATCH]; /* images that run: [n_run] */
+    int64_t n_run, n_plans;     /* plans of the image that has most */
+    tap_lens *lens;
+    tap_receipts receipts;
+} batch;
+
+static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
+{
+    return tap_lens_put(owner, state, err);
+}
+
+static tap_status run_batch(batch *b, tap_sweep *sweep, tap_error *err)
+{
+    tap_item items[MAX_BATCH];
+    const int64_t *rows[MAX_BATCH], *all_rows[MAX_BATCH];
+    int64_t n_rows[MAX_BATCH], n_all[MAX_BATCH];
+    const tap_plan **plans = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_alloc(&plans, (size_t)(b->n_run * b->n_plans), sizeof *plans, "a batch",
+                      err));
+    for (int64_t i = 0; i < b->n_run; i++) {
+        const tap_sweep_image *image = &b->images[b->of_item[i]];
+        for (int64_t p = 0; p < b->n_plans; p++) /* spare lanes share plan 0's states */
+            plans[i * b->n_plans + p] = image->plans[p < image->n_plans ? p : 0];
+        items[i] = (tap_item){.pixels = &image->scene.pixels,
+                              .sequence = &image->scene.sequence,
+                              .plans = plans + i * b->n_plans,
+                              .n_rows = image->scene.sequence.last_image + 1};
+        rows[i] = image->read_rows;
+        n_rows[i] = image->n_read;
+        all_rows[i] = image->scene.image_rows;
+        n_all[i] = image->scene.sequence.n_image;
+    }
+    const tap_lens_spec spec = {.labels = sweep->labels.ids,
+                                .n_labels = (int64_t)sweep->labels.n_ids,
+                                .depths = sweep->depth_bits,
+                                .no_norm = sweep->experiment->readout.no_norm,
+                                .rows = rows,
+                                .n_rows = n_rows,
+                                .logit_rows = all_rows,
+                                .n_logit_rows = n_all};
+    TAP_TRY_OUT(tap_lens_open(&b->lens, sweep->model, sweep->options.kernels,
+                              sweep->options.n_threads, &spec, b->n_run, b->n_plans,
+                              err));
+    tap_wanted wanted = {0};
+    tap_lens_want(&wanted, b->lens);
+    const tap_sink sink = {.owner = b->lens, .wanted = &wanted, .put = put_state};
+    const tap_run_options options = {.kernels = sweep->options.kernels,
+                                     .n_threads = sweep->options.n_threads,
+                                     .share_nothing = sweep->options.share_nothing};
+    TAP_TRY_OUT(tap_run(&b->receipts, sweep->model, items, b->n_run, b->n_plans,
+                        &options, &sink, err));
+    tap_lens_flush(b->lens);
+    sweep->counts.flop_done += b->receipts.flop_done;
+    sweep->counts.flop_unshared += b->receipts.flop_unshared;
+    sweep->counts.flop_lens += tap_lens_flop(b->lens);
+out:
+    tap_free(plans);
+    /* the lens borrowed these arrays for its sizes; its results stay readable */
+    return status;
+}
+
+/* ---- scores ---- */
+
+static tap_status score_item(tap_sweep *sweep, const batch *b, int64_t run_index,
+                             const tap_sweep_item *item, int64_t ordinal, int64_t c,
+                             tap_error *err)
+{
+    const tap_sweep_image *image = &b->images[b->of_item[run_index]];
+    const tap_label *label = &sweep->labels.labels[item->label];
+    const int64_t n_labels = (int64_t)sweep->labels.n_ids;
+    const int64_t n_image = image->scene.sequence.n_image;
+    const int64_t variant = item->variants[c];
+    const float *ranks = tap_lens_ranks(b->lens, run_index, variant);
+    const float *logits = tap_lens_logits(b->lens, run_index, variant);
+    float *patch_ranks = NULL;
+    int64_t *places = NULL, *images = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&patch_ranks, sweep->n_depths * (size_t)item->n_patches,
+                          sizeof *patch_ranks, "scores", err));
+    TAP_TRY_OUT(
+        tap_alloc(&places, (size_t)item->n_patches, sizeof *places, "scores", err));
+    TAP_TRY_OUT(
+        tap_alloc(&images, (size_t)item->n_patches, sizeof *images, "scores", err));
+    for (int64_t p = 0; p < item->n_patches; p++) {
+        images[p] = item->patches[p];
+        places[p] = image->row_of[item->patches[p]];
+    }
+    for (size_t d = 0; d < sweep->n_depths; d++) {
+        const tap_probe_input input = {
+            .ranks = ranks + (int64_t)d * image->n_read * n_labels,
+            .logits = logits + (int64_t)d * n_image * n_labels,
+            .n_labels = n_labels,
+            .n_image = n_image,
+            .forms = label->columns,
+            .n_forms = label->n_columns,
+            .rows = places,
+            .images = images,
+            .n_patches = item->n_patches};
+        tap_store_score row = {.condition = (int32_t)c,
+                               .depth = sweep->depths[d],
+                               .null_best_rank = (double)NAN,
+                               .null_percentile = (double)NAN};
+        TAP_TRY_OUT(tap_probe_run(
+            &row.score, patch_ranks + (int64_t)d * item->n_patches, &input, err));
+        TAP_TRY_OUT(tap_store_put_score(sweep->store, ordinal, &row, err));
+    }
+    TAP_TRY_OUT(tap_store_put_ranks(sweep->store, ordinal, (int32_t)c, patch_ranks,
+                                    item->n_patches, err));
+out:
+    tap_free(patch_ranks);
+    tap_free(places);
+    tap_free(images);
+    return status;
+}
+
+static tap_status put_forms(tap_sweep *sweep, const tap_label *label, tap_error *err)
+{
+    for (int64_t f = 0; f < label->n_forms; f++)
+        TAP_TRY(tap_store_put_form(sweep->store, label->word, label->forms[f].name,
+                                   label->forms[f].token_id, label->forms[f].n_tokens,
+                                   err));
+    return TAP_OK;
+}
+
+/* The receipts of each condition, taken from the image's first scored item. */
+static tap_status put_receipts(tap_sweep *sweep, const batch *b, int64_t run_index,
+                               tap_error *err)
+{
+    const tap_sweep_image *image = &b->images[b->of_item[run_index]];
+    const tap_receipts *r = &b->receipts;
+    const tap_sweep_item *first = image->items;
+    while (first->excluded)
+        first++;
+    for (int64_t c = 0; c < sweep->n_conditions; c++)
+        for (int s = 0; s < TAP_N_STACKS; s++)
+            if (r->n_blocks[s] > 0)
+                TAP_TRY(tap_store_put_receipt(sweep->store, (int32_t)c, (tap_stack)s,
+                                              tap_receipts_block(r, run_index,
+                                                                 first->variants[c],
+                                                                 (tap_stack)s, 0),
+                                              r->n_blocks[s], r->n_heads[s], err));
+    return TAP_OK;
+}
+
+static tap_status put_image(tap_sweep *sweep, const batch *b, int64_t index,
+                            int64_t run_index, tap_error *err)
+{
+    const tap_sweep_image *image = &b->images[index];
+    const tap_geometry *g = &image->scene.geometry;
+    const tap_store_image row = {.id = image->id,
+                                 .name = tap_dataset_name(sweep->dataset, image->id),
+                                 .width_px = image->scene.width_px,
+                                 .height_px = image->scene.height_px,
+                                 .sha256 = image->sha256[0] ? image->sha256 : NULL,
+                                 .n_tiles = g->n_tiles,
+                                 .n_rows = g->n_rows,
+                                 .n_cols = g->n_cols,
+                                 .excluded = image->excluded};
+    TAP_TRY(tap_store_begin(sweep->store, &row, err));
+    for (int64_t i = 0; i < image->n_items; i++) {
+        const tap_sweep_item *item = &image->items[i];
+        const tap_store_item store_item = {.ordinal = i,
+                                           .object_id = item->object_id,
+                                           .object = item->object,
+                                           .part = item->part->name,
+                                           .label = item->part->label,
+                                           .area_px = item->part->area_px,
+                                           .patches = item->patches,
+                                           .coverage = item->coverage,
+                                           .n_patches = item->n_patches,
+                                           .excluded = item->excluded};
+        if (item->label >= 0)
+            TAP_TRY(put_forms(sweep, &sweep->labels.labels[item->label], err));
+        TAP_TRY(tap_store_put_item(sweep->store, &store_item, err));
+        sweep->counts.n_items++;
+        sweep->counts.n_excluded += item->excluded != NULL;
+        sweep->counts.n_scored += item->excluded == NULL;
+        for (int64_t c = 0; c < sweep->n_conditions && !item->excluded; c++)
+            TAP_TRY(score_item(sweep, b, run_index, item, i, c, err));
+    }
+    if (image->n_scored > 0)
+        TAP_TRY(put_receipts(sweep, b, run_index, err));
+    TAP_TRY(tap_store_commit(sweep->store, err));
+    sweep->counts.n_done++;
+    return TAP_OK;
+}
+
+/* ---- stepping ---- */
+
+/* Bytes of states, ranks and logits if this image joins the batch. */
+static size_t batch_bytes(const tap_sweep *sweep, const batch *b)
+{
+    int64_t n_plans = 1, n_tok = 1, n_floats = 0;
+    for (int64_t i = 0; i < b->n; i++)
+        n_plans = b->images[i].n_plans > n_plans ? b->images[i].n_plans : n_plans;
+    for (int64_t i = 0; i < b->n; i++) {
+        const tap_sequence *s = &b->images[i].scene.sequence;
+        n_tok = s->last_image + 1 > n_tok ? s->last_image + 1 : n_tok;
+        n_floats += n_plans * (int64_t)sweep->n_depths *
+                    (b->images[i].n_read + s->n_image) * (int64_t)sweep->labels.n_ids;
+    }
+    const tap_run_options options = {.kernels = sweep->options.kernels,
+                                     .n_threads = sweep->options.n_threads};
+    return tap_run_bytes(sweep->model, b->n * n_plans, b->n * n_plans, n_tok,
+                         &options) +
+           (size_t)n_floats * sizeof(float);
+}
+
+static bool batch_is_full(const tap_sweep *sweep, const batch *b)
+{
+    int64_t n_rows = 0;
+    for (int64_t i = 0; i < b->n; i++)
+        n_rows += b->images[i].n_plans * (b->images[i].scene.sequence.last_image + 1);
+    if (sweep->options.batch_images > 0)
+        return b->n >= sweep->options.batch_images || b->n == MAX_BATCH;
+    /* twice the bytes would be the next image's turn */
+    return b->n == MAX_BATCH || n_rows >= USEFUL_ROWS ||
+           2 * batch_bytes(sweep, b) > sweep->options.memory_bytes;
+}
+
+static tap_status fill_batch(batch *b, tap_sweep *sweep, tap_error *err)
+{
+    const tap_sweep_setup setup = {.experiment = sweep->experiment,
+                                   .model = sweep->model,
+                                   .dataset = sweep->dataset,
+                                   .labels = &sweep->labels,
+                                   .conditions = sweep->conditions,
+                                   .n_conditions = sweep->n_conditions};
+    const int64_t n_images = tap_dataset_count(sweep->dataset);
+    for (; sweep->next < n_images && (b->n == 0 || !batch_is_full(sweep, b));
+         sweep->next++) {
+        bool done = false;
+        if (!is_mine(sweep, sweep->next))
+            continue;
+        TAP_TRY(tap_store_find_image(&done, sweep->store, sweep->next,
+                                     tap_dataset_name(sweep->dataset, sweep->next),
+                                     err));
+        if (done)
+            continue;
+        TAP_TRY(tap_sweep_prepare(&b->images[b->n], &setup, sweep->next, err));
+        b->n++;
+    }
+    for (int64_t i = 0; i < b->n; i++) {
+        if (b->images[i].n_scored == 0)
+            continue;
+        b->of_item[b->n_run++] = i;
+        if (b->images[i].n_plans > b->n_plans)
+            b->n_plans = b->images[i].n_plans;
+    }
+    const size_t bytes = b->n_run > 0 ? batch_bytes(sweep, b) : 0;
+    if (bytes > sweep->options.memory_bytes)
+        return TAP_FAIL(err, TAP_ENOMEM,
+                        "one image with its conditions needs %.1f GiB for states, more "
+                        "than the %.1f GiB allowed; give a larger --memory or fewer "
+                        "conditions",
+                        (double)bytes / 0x1p30,
+                        (double)sweep->options.memory_bytes / 0x1p30);
+    if (bytes > sweep->counts.state_bytes)
+        sweep->counts.state_bytes = bytes;
+    return TAP_OK;
+}
+
+tap_status tap_sweep_step(bool *more, tap_sweep *sweep, tap_error *err)
+{
+    batch *b = NULL;
+    tap_status status = tap_alloc(&b, 1, sizeof *b, "a batch", err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(fill_batch(b, sweep, err));
+    if (b->n_run > 0)
+        TAP_TRY_OUT(run_batch(b, sweep, err));
+    for (int64_t i = 0, run_index = 0; i < b->n; i++) {
+        const tap_status put = put_image(sweep, b, i, run_index, err);
+        if (put != TAP_OK) {
+            tap_store_rollback(sweep->store);
+            TAP_TRY_OUT(put);
+        }
+        run_index += b->images[i].n_scored > 0;
+    }
+    *more = sweep->next < tap_dataset_count(sweep->dataset);
+out:
+    tap_lens_close(b->lens);
+    tap_receipts_clear(&b->receipts);
+    for (int64_t i = 0; i < b->n; i++)
+        tap_sweep_image_clear(&b->images[i]);
+    tap_free(b);
+    return status;
+}

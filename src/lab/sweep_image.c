@@ -1,0 +1,299 @@
+#include "lab/sweep_image.h"
+
+#include "base/hash.h"
+#include "read/group.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void tap_sweep_image_clear(tap_sweep_image *image)
+{
+    for (int64_t i = 0; i < image->n_items; i++) {
+        tap_free(image->items[i].excluded);
+        tap_free(image->items[i].patches);
+        tap_free(image->items[i].coverage);
+        tap_free(image->items[i].variants);
+    }
+    for (int64_t p = 0; p < image->n_plans; p++)
+        tap_plan_free(image->plans[p]);
+    tap_free(image->items);
+    tap_free(image->plans);
+    tap_free(image->read_rows);
+    tap_free(image->row_of);
+    tap_free(image->excluded);
+    tap_items_clear(&image->annotation);
+    tap_scene_clear(&image->scene);
+    *image = (tap_sweep_image){0};
+}
+
+/* A failure that belongs to this image's files, not to the experiment. */
+static bool is_files_fault(tap_status status)
+{
+    return status == TAP_EIO || status == TAP_EFORMAT || status == TAP_EINVAL ||
+           status == TAP_EUNSUPPORTED;
+}
+
+static tap_status exclude_image(tap_sweep_image *image, const char *reason,
+                                tap_error *err)
+{
+    return tap_text_copy(&image->excluded, reason, strlen(reason), err);
+}
+
+/* Reads photo and annotation; a fault of either excludes the image. */
+static tap_status open_image(tap_sweep_image *image, const tap_sweep_setup *setup,
+                             tap_error *err)
+{
+    const char *prompt = setup->experiment->prompt;
+    const char *photo = tap_dataset_photo(setup->dataset, image->id);
+    tap_error fault;
+    tap_status status =
+        tap_dataset_read(&image->annotation, setup->dataset, image->id, &fault);
+    if (status != TAP_OK && !is_files_fault(status))
+        return TAP_FAIL(err, status, "%s", fault.message);
+    if (status != TAP_OK)
+        return exclude_image(image, fault.message, err);
+    if (!photo)
+        return exclude_image(image, "no photo", err);
+    status = tap_scene_open(&image->scene, setup->model, photo,
+                            strcmp(prompt, "default") == 0 ? NULL : prompt, &fault);
+    if (status == TAP_OK)
+        return tap_sha256_file(image->sha256, photo, err);
+    if (!is_files_fault(status))
+        return TAP_FAIL(err, status, "%s", fault.message);
+    return exclude_image(image, fault.message, err);
+}
+
+/* ---- items ---- */
+
+static tap_status find_label(tap_sweep_item *item, const tap_sweep_setup *setup,
+                             tap_error *err)
+{
+    TAP_TRY(tap_labels_find(&item->label, setup->labels, item->part->label, err));
+    const tap_label *label = &setup->labels->labels[item->label];
+    if (!item->excluded && label->n_columns == 0)
+        return tap_text_format(&item->excluded, err,
+                               "every form of the label '%s' needs several tokens",
+                               label->word);
+    return TAP_OK;
+}
+
+/* The patches of a part, by the rule of the experiment; none: excluded with the reason. */
+static tap_status find_patches(tap_sweep_item *item, const tap_sweep_image *image,
+                               const tap_sweep_setup *setup, const float *cover,
+                               tap_error *err)
+{
+    const int64_t n = image->scene.sequence.n_image;
+    const double tau = setup->experiment->patches.threshold;
+    int64_t best = 0, n_patches = 0;
+    for (int64_t i = 0; i < n; i++) {
+        best = cover[i] > cover[best] ? i : best;
+        n_patches += cover[i] > 0.0F && (double)cover[i] >= tau;
+    }
+    if (cover[best] <= 0.0F)
+        return tap_text_format(
+            &item->excluded, err,
+            "the part lies outside what the model sees of the photo");
+    const bool fall_back = n_patches == 0;
+    if (fall_back && setup->experiment->patches.fallback == TAP_FALLBACK_SKIP)
+        return tap_text_format(&item->excluded, err,
+                               "no patch is covered by at least %.3g", tau);
+    item->n_patches = fall_back ? 1 : n_patches;
+    TAP_TRY(tap_alloc(&item->patches, (size_t)item->n_patches, sizeof *item->patches,
+                      "patches", err));
+    TAP_TRY(tap_alloc(&item->coverage, (size_t)item->n_patches, sizeof *item->coverage,
+                      "patches", err));
+    for (int64_t i = 0, k = 0; i < n; i++)
+        if (fall_back ? i == best : cover[i] > 0.0F && (double)cover[i] >= tau) {
+            item->patches[k] = (int32_t)i;
+            item->coverage[k++] = cover[i];
+        }
+    return TAP_OK;
+}
+
+/* ---- plans ---- */
+
+/* Equal effect in every block: the same states, so one plan serves both. */
+static bool same_plan(const tap_plan *a, const tap_plan *b)
+{
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        for (int block = 0; block < a->n_blocks[s]; block++)
+            if (a->blocks[s][block].hash != b->blocks[s][block].hash)
+                return false;
+    return true;
+}
+
+/* Keeps the plan, or drops it when the image has its equal; *variant says which it is. */
+static tap_status keep_plan(int64_t *variant, tap_sweep_image *image, size_t *capacity,
+                            tap_plan *plan, tap_error *err)
+{
+    for (int64_t p = 0; p < image->n_plans; p++)
+        if (same_plan(image->plans[p], plan)) {
+            tap_plan_free(plan);
+            *variant = p;
+            return TAP_OK;
+        }
+    const tap_status status =
+        tap_grow(&image->plans, capacity, (size_t)image->n_plans + 1,
+                 sizeof(tap_plan *), "plans", err);
+    if (status != TAP_OK) {
+        tap_plan_free(plan);
+        return status;
+    }
+    *variant = image->n_plans;
+    image->plans[image->n_plans++] = plan;
+    return TAP_OK;
+}
+
+static tap_status compile_plans(tap_sweep_image *image, tap_sweep_item *item,
+                                size_t *capacity, const tap_sweep_setup *setup,
+                                const tap_groups *groups, tap_error *err)
+{
+    const tap_spec *spec = &setup->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    TAP_TRY(tap_alloc(&item->variants, (size_t)setup->n_conditions,
+                      sizeof *item->variants, "plans", err));
+    for (int64_t c = 0; c < setup->n_conditions; c++) {
+        tap_plan *plan = NULL;
+        const tap_status status =
+            tap_plan_compile(&plan, setup->conditions[c], groups, &sizes, err);
+        if (status != TAP_OK)
+            return tap_wrap(err, status, "condition '%s', image '%s', part '%s'",
+                            setup->experiment->conditions[c].name,
+                            tap_dataset_name(setup->dataset, image->id),
+                            item->part->name);
+        TAP_TRY(keep_plan(&item->variants[c], image, capacity, plan, err));
+    }
+    return TAP_OK;
+}
+
+/* Coverages of an image: parts and objects, each computed once. */
+typedef struct covers {
+    float *values; /* [n][n_patches] */
+    int64_t n_patches;
+} covers;
+
+static tap_status cover_all(covers *out, const tap_sweep_image *image, tap_error *err)
+{
+    const tap_items *a = &image->annotation;
+    covers c = {.n_patches = tap_scene_n_patches(&image->scene)};
+    TAP_TRY(tap_alloc(&c.values, a->n_parts + a->n_objects,
+                      (size_t)c.n_patches * sizeof *c.values, "coverage", err));
+    tap_status status = TAP_OK;
+    for (size_t p = 0; p < a->n_parts; p++)
+        TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)p * c.n_patches,
+                                   &a->parts[p].mask, &image->scene.geometry, err));
+    for (size_t o = 0; o < a->n_objects; o++)
+        TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)(a->n_parts + o) * c.n_patches,
+                                   &a->objects[o].mask, &image->scene.geometry, err));
+out:
+    if (status == TAP_OK)
+        *out = c;
+    else
+        tap_free(c.values);
+    return status;
+}
+
+static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *setup,
+                                const covers *c, tap_error *err)
+{
+    const tap_items *a = &image->annotation;
+    size_t capacity = 0;
+    for (int64_t i = 0; i < image->n_items; i++) {
+        tap_sweep_item *item = &image->items[i];
+        const float *part = c->values + i * c->n_patches;
+        const float *object =
+            c->values + ((int64_t)a->n_parts + item->part->object) * c->n_patches;
+        if (!item->excluded)
+            TAP_TRY(find_patches(item, image, setup, part, err));
+        if (item->excluded)
+            continue;
+        tap_groups groups = {0};
+        const tap_group_input input = {.part = part,
+                                       .object = object,
+                                       .threshold =
+                                           setup->experiment->patches.threshold,
+                                       .scene = &image->scene};
+        TAP_TRY(tap_group_compile(&groups, &input, err));
+        const tap_status status =
+            compile_plans(image, item, &capacity, setup, &groups, err);
+        tap_groups_clear(&groups);
+        TAP_TRY(status);
+        image->n_scored++;
+    }
+    return TAP_OK;
+}
+
+/* Image tokens that some scored item reads. */
+static tap_status collect_rows(tap_sweep_image *image, tap_error *err)
+{
+    const tap_scene *scene = &image->scene;
+    const int64_t n = scene->sequence.n_image;
+    TAP_TRY(tap_alloc(&image->row_of, (size_t)n, sizeof *image->row_of, "rows", err));
+    TAP_TRY(
+        tap_alloc(&image->read_rows, (size_t)n, sizeof *image->read_rows, "rows", err));
+    for (int64_t i = 0; i < n; i++)
+        image->row_of[i] = -1;
+    for (int64_t i = 0; i < image->n_items; i++)
+        for (int64_t p = 0; p < image->items[i].n_patches; p++)
+            image->row_of[image->items[i].patches[p]] = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (image->row_of[i] == 0) {
+            image->row_of[i] = image->n_read;
+            image->read_rows[image->n_read++] = scene->image_rows[i];
+        }
+    return TAP_OK;
+}
+
+static tap_status begin_items(tap_sweep_image *image, const tap_sweep_setup *setup,
+                              tap_error *err)
+{
+    const tap_items *a = &image->annotation;
+    TAP_TRY(tap_alloc(&image->items, a->n_parts, sizeof *image->items, "items", err));
+    for (size_t p = 0; p < a->n_parts; p++) {
+        tap_sweep_item *item = &image->items[p];
+        const tap_part *part = &a->parts[p];
+        image->n_items = (int64_t)p + 1;
+        item->part = part;
+        item->object = a->objects[part->object].name;
+        item->object_id = a->objects[part->object].id;
+        const char *reason = image->excluded ? image->excluded : part->excluded;
+        if (reason)
+            TAP_TRY(tap_text_copy(&item->excluded, reason, strlen(reason), err));
+        TAP_TRY(find_label(item, setup, err));
+    }
+    return TAP_OK;
+}
+
+tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
+                             int64_t i, tap_error *err)
+{
+    tap_sweep_image image = {.id = i};
+    covers c = {0};
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(open_image(&image, setup, err));
+    const tap_items *a = &image.annotation;
+    if (!image.excluded && a->n_parts > 0 &&
+        (a->width_px != image.scene.width_px || a->height_px != image.scene.height_px))
+        TAP_TRY_OUT(tap_text_format(
+            &image.excluded, err,
+            "masks of %lld x %lld px on a photo of %lld x %lld px",
+            (long long)a->width_px, (long long)a->height_px,
+            (long long)image.scene.width_px, (long long)image.scene.height_px));
+    TAP_TRY_OUT(begin_items(&image, setup, err));
+    if (!image.excluded) {
+        TAP_TRY_OUT(cover_all(&c, &image, err));
+        TAP_TRY_OUT(prepare_items(&image, setup, &c, err));
+        TAP_TRY_OUT(collect_rows(&image, err));
+    }
+out:
+    tap_free(c.values);
+    if (status == TAP_OK)
+        *out = image;
+    else
+        tap_sweep_image_clear(&image);
+    return status;
+}

@@ -1,0 +1,186 @@
+#include "read/group.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+enum { MAX_NAMES = 16 };
+
+static tap_status put_set(uint64_t **out, tap_group_set *set, const char *name,
+                          tap_error *err)
+{
+    if (!set->names) {
+        TAP_TRY(tap_alloc(&set->names, MAX_NAMES, sizeof *set->names, "groups", err));
+        TAP_TRY(
+            tap_alloc(&set->members, MAX_NAMES, sizeof *set->members, "groups", err));
+    }
+    TAP_TRY(tap_alloc(&set->members[set->n_names], (size_t)tap_bits_words(set->n_tok),
+                      sizeof(uint64_t), "groups", err));
+    *out = set->members[set->n_names];
+    set->names[set->n_names++] = name;
+    return TAP_OK;
+}
+
+static bool has_role(const tap_token *t, const char *name, bool is_last)
+{
+    static const struct {
+        const char *name;
+        tap_role role;
+    } roles[] = {{"cls", TAP_ROLE_CLS},
+                 {"image", TAP_ROLE_PATCH},
+                 {"bos", TAP_ROLE_BOS},
+                 {"prefix", TAP_ROLE_PREFIX},
+                 {"question", TAP_ROLE_QUESTION},
+                 {"row_end", TAP_ROLE_ROW_END},
+                 {"pad", TAP_ROLE_PAD}};
+
+    if (strcmp(name, "all") == 0)
+        return true;
+    if (strcmp(name, "last") == 0)
+        return is_last;
+    if (strcmp(name, "thumb") == 0)
+        return t->thumb;
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(name, roles[i].name) == 0)
+            return t->role == roles[i].role;
+    return false;
+}
+
+static tap_status put_roles(tap_group_set *set, const char *const *names, size_t n,
+                            tap_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t *bits = NULL;
+        TAP_TRY(put_set(&bits, set, names[i], err));
+        for (int64_t t = 0; t < set->n_tok; t++)
+            if (has_role(&set->tokens[t], names[i], t == set->n_tok - 1))
+                tap_bits_set(bits, t);
+    }
+    return TAP_OK;
+}
+
+/* inside = patches covered enough (or the one covered most); rest = the other patches. */
+static tap_status put_mask(tap_group_set *set, const float *cover, int64_t n_patches,
+                           double threshold, const char *inside_name,
+                           const char *rest_name, tap_error *err)
+{
+    uint64_t *inside = NULL, *rest = NULL;
+    TAP_TRY(put_set(&inside, set, inside_name, err));
+    if (rest_name)
+        TAP_TRY(put_set(&rest, set, rest_name, err));
+    int64_t best = 0;
+    bool any = false;
+    for (int64_t i = 0; i < n_patches; i++) {
+        best = cover[i] > cover[best] ? i : best;
+        any |= cover[i] > 0.0F && (double)cover[i] >= threshold;
+    }
+    for (int64_t t = 0; t < set->n_tok; t++) {
+        const tap_token *token = &set->tokens[t];
+        if (token->role != TAP_ROLE_PATCH || token->feature < 0 ||
+            token->feature >= n_patches)
+            continue;
+        const float c = cover[token->feature];
+        const bool is_in = any ? c > 0.0F && (double)c >= threshold
+                               : c > 0.0F && token->feature == best;
+        if (is_in)
+            tap_bits_set(inside, t);
+        else if (rest)
+            tap_bits_set(rest, t);
+    }
+    return TAP_OK;
+}
+
+/* Tokens of the vision stack: the class token, then patches row by row, tile by tile. */
+static tap_status vision_tokens(tap_token **out, int64_t *n, const tap_scene *scene,
+                                tap_error *err)
+{
+    const tap_geometry *g = &scene->geometry;
+    const bool cls = scene->model->spec.vision.has_cls;
+    *n = (int64_t)g->n_tiles * (cls + (int64_t)g->n_rows * g->n_cols);
+    tap_token *tokens = NULL;
+    TAP_TRY(tap_alloc(&tokens, (size_t)*n, sizeof *tokens, "groups", err));
+    int64_t t = 0;
+    int32_t patch = 0;
+    for (int tile = 0; tile < g->n_tiles; tile++) {
+        if (cls)
+            tokens[t++] = (tap_token){.role = TAP_ROLE_CLS,
+                                      .tile = tile,
+                                      .row = -1,
+                                      .col = -1,
+                                      .feature = -1};
+        for (int row = 0; row < g->n_rows; row++)
+            for (int col = 0; col < g->n_cols; col++)
+                tokens[t++] = (tap_token){.role = TAP_ROLE_PATCH,
+                                          .tile = tile,
+                                          .row = row,
+                                          .col = col,
+                                          .feature = patch++};
+    }
+    *out = tokens;
+    return TAP_OK;
+}
+
+tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
+                             tap_error *err)
+{
+    static const char *const vision_names[] = {"all", "image", "cls"};
+    static const char *const lm_names[] = {
+        "all", "image", "bos", "prefix", "question", "last", "row_end", "pad", "thumb"};
+    const tap_scene *scene = input->scene;
+    const int64_t n_patches = tap_scene_n_patches(scene);
+    tap_groups groups = {0};
+    tap_token *tokens = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(vision_tokens(&tokens, &groups.stacks[TAP_VISION].n_tok, scene, err));
+    groups.stacks[TAP_VISION].tokens = tokens;
+    groups.stacks[TAP_LM].tokens = scene->sequence.tokens;
+    groups.stacks[TAP_LM].n_tok = scene->sequence.n_tok;
+    TAP_TRY_OUT(put_roles(&groups.stacks[TAP_VISION], vision_names,
+                          sizeof vision_names / sizeof *vision_names, err));
+    TAP_TRY_OUT(put_roles(&groups.stacks[TAP_LM], lm_names,
+                          sizeof lm_names / sizeof *lm_names, err));
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        tap_group_set *set = &groups.stacks[s];
+        if (input->part)
+            TAP_TRY_OUT(put_mask(set, input->part, n_patches, input->threshold, "part",
+                                 "outside", err));
+        if (input->object)
+            TAP_TRY_OUT(put_mask(set, input->object, n_patches, input->threshold,
+                                 "object", "background", err));
+        if (input->other_part)
+            TAP_TRY_OUT(put_mask(set, input->other_part, n_patches, input->threshold,
+                                 "other_part", NULL, err));
+    }
+out:
+    if (status == TAP_OK)
+        *out = groups;
+    else
+        tap_groups_clear(&groups);
+    return status;
+}
+
+void tap_groups_clear(tap_groups *groups)
+{
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        tap_group_set *set = &groups->stacks[s];
+        for (int i = 0; i < set->n_names; i++)
+            tap_free(set->members[i]);
+        tap_free(set->names);
+        tap_free(set->members);
+    }
+    /* the vision tokens are the groups' own, the decoder's belong to the scene */
+    void *tokens = NULL;
+    memcpy(&tokens, &groups->stacks[TAP_VISION].tokens, sizeof tokens);
+    tap_free(tokens);
+    *groups = (tap_groups){0};
+}
+
+const uint64_t *tap_groups_find(const tap_groups *groups, tap_stack stack,
+                                const char *name)
+{
+    const tap_group_set *set = &groups->stacks[stack];
+    for (int i = 0; i < set->n_names; i++)
+        if (strcmp(set->names[i], name) == 0)
+            return set->members[i];
+    return NULL;
+}
