@@ -1,0 +1,139 @@
+/* tapetum trace: states under their site names, into a safetensors file. */
+#include "base/file.h"
+#include "base/hash.h"
+#include "cli/commands.h"
+#include "cli/subject.h"
+#include "format/safetensors.h"
+#include "read/trace.h"
+
+#include <string.h>
+
+enum { MAX_METADATA = 80 };
+
+static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
+{
+    return tap_trace_put(owner, state, err);
+}
+
+/* The manifest of the file's header. */
+static int64_t describe(const char **keys, const char **values, const tap_cli *cli,
+                        const tap_subject *s, char (*names)[24], const char *sha256)
+{
+    int64_t n = 0;
+    const char *const fixed[][2] = {{"tapetum", tap_version()},
+                                    {"command", cli->command_line},
+                                    {"model.family", s->model->spec.family},
+                                    {"model.hash", tap_weights_hash(s->model->weights)},
+                                    {"image.sha256", sha256},
+                                    {"compute", "f32"},
+                                    {"kernels", tap_kernels_cpu()->name}};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        keys[n] = fixed[i][0];
+        values[n++] = fixed[i][1];
+    }
+    for (int64_t c = 0; c < s->n_conditions && n < MAX_METADATA; c++) {
+        (void)snprintf(names[c], sizeof *names, "condition.%d", (int)c);
+        keys[n] = names[c];
+        values[n++] = s->canonical[c];
+    }
+    return n;
+}
+
+/* A directory with only the configuration files is enough for vision.pixels. */
+static tap_status trace_pixels(const tap_cli *cli, const char *out, tap_error *err)
+{
+    char *path = NULL;
+    tap_spec spec;
+    tap_image image = {0};
+    tap_pixels pixels = {0};
+    tap_geometry geometry;
+    char sha256[TAP_SHA256_TEXT_BYTES];
+    const char *photo = tap_args_argument(cli->args, 1);
+    tap_safetensors_out *file = NULL;
+    tap_status status = tap_cli_model(&path, cli, 0, err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(tap_spec_read(&spec, path, err));
+    TAP_TRY_OUT(tap_image_read(&image, photo, err));
+    TAP_TRY_OUT(tap_sha256_file(sha256, photo, err));
+    TAP_TRY_OUT(tap_preprocess_run(&pixels, &geometry, &image, &spec.preprocess, err));
+    const tap_tensor shape = {
+        .dtype = TAP_F32,
+        .n_dims = 4,
+        .shape = {pixels.n_tiles, 3, pixels.side_px, pixels.side_px}};
+    const char *name = "vision.pixels";
+    const char *const keys[] = {"tapetum", "command", "model.family", "image.sha256"};
+    const char *const values[] = {tap_version(), cli->command_line, spec.family,
+                                  sha256};
+    TAP_TRY_OUT(
+        tap_safetensors_create(&file, out, 1, &name, &shape, 4, keys, values, err));
+    TAP_TRY_OUT(
+        tap_safetensors_put(file, 0, 0, pixels.values, tap_tensor_count(&shape), err));
+    TAP_TRY_OUT(tap_safetensors_commit(file, err));
+out:
+    tap_safetensors_out_close(file);
+    tap_pixels_clear(&pixels);
+    tap_image_clear(&image);
+    tap_free(path);
+    return status;
+}
+
+static tap_status trace_states(const tap_cli *cli, const char *sites, const char *out,
+                               tap_error *err)
+{
+    static const tap_positions positions[] = {TAP_POSITIONS_IMAGE, TAP_POSITIONS_ALL,
+                                              TAP_POSITIONS_LAST};
+    tap_subject s = {0};
+    tap_trace *trace = NULL;
+    tap_place *places = NULL;
+    char(*names)[24] = NULL;
+    char sha256[TAP_SHA256_TEXT_BYTES];
+    const char *keys[MAX_METADATA], *values[MAX_METADATA];
+    tap_status status = tap_subject_open(&s, cli, err);
+    if (status != TAP_OK)
+        return status;
+    const int n_blocks[TAP_N_STACKS] = {s.model->spec.vision.n_blocks_read,
+                                        s.model->spec.lm.stack.n_blocks};
+    tap_trace_spec spec = {.model = s.model,
+                           .n_conditions = s.n_conditions,
+                           .positions =
+                               positions[tap_args_choice(cli->args, "positions")],
+                           .sequence = &s.scene.sequence,
+                           .n_tiles = s.scene.pixels.n_tiles,
+                           .keys = keys,
+                           .values = values};
+    TAP_TRY_OUT(tap_site_parse(&places, &spec.n_places, sites, n_blocks, err));
+    spec.places = places;
+    TAP_TRY_OUT(tap_sha256_file(sha256, tap_args_argument(cli->args, 1), err));
+    TAP_TRY_OUT(tap_alloc(&names, (size_t)s.n_conditions, sizeof *names, "names", err));
+    spec.n_metadata = describe(keys, values, cli, &s, names, sha256);
+    TAP_TRY_OUT(tap_trace_open(&trace, out, &spec, err));
+    tap_wanted wanted = {0};
+    tap_run_options options = {.n_threads = cli->n_threads};
+    tap_trace_want(&wanted, &options, trace);
+    const tap_item item = {.pixels = &s.scene.pixels,
+                           .sequence = &s.scene.sequence,
+                           .plans = (const tap_plan *const *)s.plans};
+    const tap_sink sink = {.owner = trace, .wanted = &wanted, .put = put_state};
+    TAP_TRY_OUT(tap_run(NULL, s.model, &item, 1, s.n_conditions, &options, &sink, err));
+    TAP_TRY_OUT(tap_trace_commit(trace, err));
+out:
+    tap_trace_close(trace);
+    tap_free(places);
+    tap_free(names);
+    tap_subject_clear(&s);
+    return status;
+}
+
+tap_status tap_cmd_trace(tap_cli *cli, tap_error *err)
+{
+    const char *sites = tap_args_text(cli->args, "sites");
+    const char *out = tap_args_text(cli->args, "output");
+    if (!sites)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "no sites named; add --sites LIST, as in --sites 'lm.depth.*'");
+    if (!out)
+        return TAP_FAIL(err, TAP_EINVAL, "no file named; add -o out.safetensors");
+    return strcmp(sites, "vision.pixels") == 0 ? trace_pixels(cli, out, err)
+                                               : trace_states(cli, sites, out, err);
+}

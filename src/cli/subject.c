@@ -1,0 +1,117 @@
+#include "cli/subject.h"
+
+#include <string.h>
+
+/* NAME=PATH, or a bare path for the part. */
+static tap_status read_mask(tap_subject *s, const char *text, tap_error *err)
+{
+    static const char *const names[] = {"part", "object", "other_part"};
+    float **places[] = {&s->part, &s->object, &s->other_part};
+    const char *path = text;
+    int which = 0;
+    for (int i = 0; i < 3; i++) {
+        const size_t n = strlen(names[i]);
+        if (strncmp(text, names[i], n) == 0 && text[n] == '=') {
+            which = i;
+            path = text + n + 1;
+        }
+    }
+    tap_mask mask = {0};
+    tap_status status = tap_mask_read(&mask, path, err);
+    if (status != TAP_OK)
+        return status;
+    tap_free(*places[which]); /* the last one of a name counts */
+    *places[which] = NULL;
+    const size_t n = (size_t)tap_scene_n_patches(&s->scene);
+    float *cover = NULL;
+    TAP_TRY_OUT(tap_alloc(&cover, n, sizeof *cover, "coverage", err));
+    status = tap_mask_cover(cover, &mask, &s->scene.geometry, err);
+    if (status != TAP_OK)
+        status = tap_wrap(err, status, "mask '%s'", path);
+    *places[which] = cover;
+out:
+    tap_mask_clear(&mask);
+    return status;
+}
+
+static tap_status compile_all(tap_subject *s, tap_error *err)
+{
+    const tap_spec *spec = &s->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    const size_t n = (size_t)s->n_conditions;
+    TAP_TRY(tap_alloc(&s->plans, n, sizeof(tap_plan *), "plans", err));
+    TAP_TRY(tap_alloc(&s->canonical, n, sizeof(char *), "plans", err));
+    for (size_t c = 0; c < n; c++) {
+        tap_condition *condition = NULL;
+        TAP_TRY(tap_condition_parse(&condition, s->texts[c], err));
+        tap_status status = tap_condition_print(&s->canonical[c], condition, err);
+        if (status == TAP_OK)
+            status = tap_plan_compile(&s->plans[c], condition, &s->groups, &sizes, err);
+        tap_condition_free(condition);
+        if (status != TAP_OK)
+            return tap_wrap(err, status, "condition '%s'", s->texts[c]);
+    }
+    return TAP_OK;
+}
+
+tap_status tap_subject_open(tap_subject *out, const tap_cli *cli, tap_error *err)
+{
+    static const char *const clean[] = {""};
+    tap_subject s = {0};
+    size_t n_masks = 0, n_conditions = 0;
+    tap_status status = TAP_OK;
+    const char *const *masks = tap_args_list(&n_masks, cli->args, "mask");
+    s.texts = tap_args_list(&n_conditions, cli->args, "condition");
+    if (n_conditions == 0) {
+        s.texts = clean;
+        n_conditions = 1;
+    }
+    TAP_TRY_OUT(tap_cli_model(&s.path, cli, 0, err));
+    for (size_t c = 0; c < n_conditions; c++) { /* before anything is read */
+        tap_condition *condition = NULL;
+        TAP_TRY_OUT(tap_condition_parse(&condition, s.texts[c], err));
+        tap_condition_free(condition);
+    }
+    TAP_TRY_OUT(tap_model_open(&s.model, s.path, err));
+    TAP_TRY_OUT(tap_scene_open(&s.scene, s.model, tap_args_argument(cli->args, 1),
+                               tap_args_text(cli->args, "prompt"), err));
+    for (size_t m = 0; m < n_masks; m++)
+        TAP_TRY_OUT(read_mask(&s, masks[m], err));
+    const tap_group_input input = {.scene = &s.scene,
+                                   .part = s.part,
+                                   .object = s.object,
+                                   .other_part = s.other_part,
+                                   .threshold = 0.5};
+    TAP_TRY_OUT(tap_group_compile(&s.groups, &input, err));
+    s.n_conditions = (int64_t)n_conditions;
+    TAP_TRY_OUT(compile_all(&s, err));
+out:
+    if (status == TAP_OK)
+        *out = s;
+    else
+        tap_subject_clear(&s);
+    return status;
+}
+
+void tap_subject_clear(tap_subject *subject)
+{
+    for (int64_t c = 0; c < subject->n_conditions; c++) {
+        if (subject->plans)
+            tap_plan_free(subject->plans[c]);
+        if (subject->canonical)
+            tap_free(subject->canonical[c]);
+    }
+    tap_free(subject->plans);
+    tap_free(subject->canonical);
+    tap_groups_clear(&subject->groups);
+    tap_free(subject->part);
+    tap_free(subject->object);
+    tap_free(subject->other_part);
+    tap_scene_clear(&subject->scene);
+    tap_model_close(subject->model);
+    tap_free(subject->path);
+    *subject = (tap_subject){0};
+}

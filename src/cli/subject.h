@@ -1,0 +1,27 @@
+/* What `lens`, `trace` and `generate` have in common: one model, one image, masks and the
+ * conditions asked about. */
+#ifndef TAP_CLI_SUBJECT_H
+#define TAP_CLI_SUBJECT_H
+
+#include "cli/cli.h"
+#include "hook/plan.h"
+#include "read/group.h"
+
+typedef struct tap_subject {
+    char *path; /* of the model */
+    tap_model *model;
+    tap_scene scene;
+    float *part, *object, *other_part; /* coverages, NULL without such a mask */
+    tap_groups groups;
+    const char *const *texts; /* [n_conditions] as typed; one empty text by default */
+    char **canonical;         /* [n_conditions] */
+    tap_plan **plans;         /* [n_conditions] */
+    int64_t n_conditions;
+} tap_subject;
+
+/* Opens MODEL and IMAGE (arguments 0 and 1) with --prompt, --mask and --condition. */
+TAP_NODISCARD tap_status tap_subject_open(tap_subject *out, const tap_cli *cli,
+                                          tap_error *err);
+void tap_subject_clear(tap_subject *subject);
+
+#endif
