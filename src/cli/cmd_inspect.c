@@ -1,0 +1,102 @@
+/* tapetum inspect: family, sizes, sites, memory and identity of a model. */
+#include "cli/commands.h"
+#include "hook/site.h"
+#include "model/run.h"
+
+static tap_status put_sites(const tap_cli *cli, tap_error *err)
+{
+    for (int i = 0; i < TAP_N_SITES; i++) {
+        const tap_site_info *about = tap_site_about((tap_site)i);
+        for (int s = 0; s < TAP_N_STACKS; s++) {
+            if (!about->in[s])
+                continue;
+            char name[TAP_SITE_NAME_BYTES];
+            if (about->per_block)
+                (void)snprintf(name, sizeof name, "%s.B.%s",
+                               tap_stack_name((tap_stack)s), about->name);
+            else
+                (void)snprintf(name, sizeof name, "%s", about->name);
+            if (cli->json)
+                TAP_TRY(
+                    tap_cli_put_json(json_pack("{s:s, s:s, s:s}", "site", name, "shape",
+                                               about->shape, "meaning", about->meaning),
+                                     err));
+            else
+                printf("%-20s %-28s %s\n", name, about->shape, about->meaning);
+        }
+    }
+    return TAP_OK;
+}
+
+static json_t *stack_json(const tap_stack_spec *s)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "n_blocks", s->n_blocks,
+                     "d_model", s->d_model, "n_heads", s->n_heads, "n_kv_heads",
+                     s->n_kv_heads, "d_head", s->d_head, "d_mlp", s->d_mlp, "norm_eps",
+                     s->norm_eps);
+}
+
+static void put_stack(const char *name, const tap_stack_spec *s)
+{
+    printf("%s: %d blocks, d_model %d, %d heads of %d", name, s->n_blocks, s->d_model,
+           s->n_heads, s->d_head);
+    if (s->n_kv_heads != s->n_heads)
+        printf(" (%d key and value heads)", s->n_kv_heads);
+    printf(", d_mlp %d\n", s->d_mlp);
+}
+
+tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
+{
+    if (tap_args_flag(cli->args, "sites"))
+        return put_sites(cli, err);
+    char *path = NULL;
+    tap_model *model = NULL;
+    if (tap_args_count(cli->args) == 0)
+        return TAP_FAIL(err, TAP_EINVAL, "no model named; give its directory");
+    tap_status status = tap_cli_model(&path, cli, 0, err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(tap_model_open(&model, path, err));
+    const tap_spec *spec = &model->spec;
+    const tap_vision_spec *v = &spec->vision;
+    const int side = v->side_px / v->patch_px;
+    const int64_t n_tok = (int64_t)side * side + 32;
+    const tap_run_options options = {.n_threads = cli->n_threads};
+    const size_t bytes = tap_run_bytes(model, 2, 4, n_tok, &options);
+    const int64_t weight_bytes = tap_weights_bytes(model->weights);
+    if (cli->json) {
+        TAP_TRY_OUT(tap_cli_put_json(
+            json_pack(
+                "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s}",
+                "family", spec->family, "vision", stack_json(&v->stack), "lm",
+                stack_json(&spec->lm.stack), "vision_blocks_read", v->n_blocks_read,
+                "side_px", v->side_px, "patch_px", v->patch_px, "n_rows", side,
+                "n_cols", side, "d_vocab", (json_int_t)spec->lm.d_vocab, "weight_bytes",
+                (json_int_t)weight_bytes, "state_bytes_4_conditions", (json_int_t)bytes,
+                "hash", tap_weights_hash(model->weights), "prompt", spec->prompt),
+            err));
+        goto out;
+    }
+    printf("%s: family %s\n", path, spec->family);
+    put_stack("vision", &v->stack);
+    printf(
+        "        %d x %d px, patches of %d px: %d x %d; state after block %d is read, "
+        "class token %s\n",
+        v->side_px, v->side_px, v->patch_px, side, side, v->n_blocks_read - 1,
+        !v->has_cls    ? "absent"
+        : v->keeps_cls ? "kept"
+                       : "dropped");
+    put_stack("lm", &spec->lm.stack);
+    printf("        %lld words, rope theta %g, head %s\n", (long long)spec->lm.d_vocab,
+           spec->lm.rope_theta,
+           spec->lm.tied_head ? "tied to the embedding" : "untied");
+    printf("prompt: %s\n", spec->prompt);
+    printf("memory: %.2f GiB of weights stay mapped, %.2f GiB for one image under four "
+           "conditions\n",
+           (double)weight_bytes / 0x1p30, (double)bytes / 0x1p30);
+    printf("hash:   %s\n", tap_weights_hash(model->weights));
+out:
+    tap_model_close(model);
+    tap_free(path);
+    return status;
+}
