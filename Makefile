@@ -1,14 +1,21 @@
 # tapetum: one makefile, no configure step. GNU make 3.81 or newer.
 #   make            library and command in build/release
-#   make check      every test;  make lint · make demo · make install PREFIX=/usr/local
-#   make SAN=address,undefined check      the same suite under sanitizers
+#   make check      every test        make demo    the experiment on the embedded model
+#   make lint       style and analysis     make fuzz    one minute per parser (clang)
+#   make bench      speed             make install PREFIX=/usr/local [DESTDIR=...]
+#   make SAN=address,undefined check       the same suite under sanitizers
+# A variant is named by what changes code, so switching never needs a clean.
 # SRC and B may be set to build part of the tree elsewhere.
 
 VERSION := $(shell cat VERSION)
+SOVERSION := 0
 PREFIX  ?= /usr/local
+DESTDIR ?=
 SAN     ?=
+DEBUG   ?=
 comma   := ,
-VARIANT ?= $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
+CC_NAME := $(filter-out cc gcc,$(notdir $(firstword $(CC))))
+VARIANT ?= $(if $(SAN),san-$(subst $(comma),-,$(SAN)),$(if $(DEBUG),debug,release))$(CC_NAME:%=-%)
 B       ?= build/$(VARIANT)
 
 PKGS   := jansson libcyaml libpcre2-8 libutf8proc libzip libjpeg libpng libtiff-4 \
@@ -18,7 +25,7 @@ WARN   := -Wall -Wextra -Wshadow -Wconversion -Wfloat-conversion -Wdouble-promot
           -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
           -Wformat=2 -Wundef -Wcast-qual -Wswitch-enum
 WERROR ?=
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
@@ -27,6 +34,7 @@ ALLFLAGS = $(CSTD) $(CFLAGS) $(WARN) $(WERROR) $(SANFLAGS) -ffp-contract=off -fo
            -fvisibility=hidden -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP \
            -DTAP_VERSION='"$(VERSION)"' -Iinclude -Isrc $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm -fopenmp
+LINK = $(CC) $(CFLAGS) $(SANFLAGS)
 
 # Files named *_avx2.c and *_avx512.c are chosen at run time; they alone may use those
 # instructions, and they are empty on other processors.
@@ -43,18 +51,30 @@ REF64   := $(if $(filter src/tensor/kernels_ref.c,$(SRC)),$(B)/src/tensor/kernel
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(REF64)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
 
-TESTS   := $(sort $(wildcard tests/*/test_*.c))
-FUZZ    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
+TESTS    := $(sort $(wildcard tests/*/test_*.c))
+FUZZ     := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SUPPORT  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
 EXAMPLES := $(sort $(wildcard examples/*.c))
+BENCH    := $(sort $(wildcard bench/*.c))
+TEST_BIN := $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(EXAMPLES:%.c=$(B)/%)
 
-all: $(B)/tapetum $(B)/libtapetum.a
+ifeq ($(shell uname),Darwin)
+SHARED := libtapetum.$(SOVERSION).dylib
+SHARED_LINK := libtapetum.dylib
+SHAREDFLAGS = -dynamiclib -install_name $(PREFIX)/lib/$(SHARED)
+else
+SHARED := libtapetum.so.$(SOVERSION)
+SHARED_LINK := libtapetum.so
+SHAREDFLAGS = -shared -Wl,-soname,$(SHARED)
+endif
+
+all: $(B)/tapetum $(B)/libtapetum.a $(B)/$(SHARED) $(B)/tapetum.1 $(B)/tapetum.pc
 
 $(B)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) $(ISA) -c $< -o $@
 
-$(B)/src/tensor/kernels_ref_f64.o: src/tensor/kernels_ref.c Makefile
+$(B)/src/tensor/kernels_ref_f64.o: src/tensor/kernels_ref.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -DTAP_REF_F64 -c $< -o $@
 
@@ -62,22 +82,84 @@ $(B)/libtapetum.a: $(LIB_OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
 
+$(B)/$(SHARED): $(LIB_OBJ)
+	$(LINK) $(SHAREDFLAGS) $^ $(LIBS) -o $@
+
+# The command without main, for tests of its rooms.
+$(B)/libcli.a: $(filter-out %/main.o,$(CLI_OBJ))
+	rm -f $@
+	$(AR) rcs $@ $^
+
 $(B)/tapetum: $(CLI_OBJ) $(B)/libtapetum.a
-	$(CC) $(CFLAGS) $(SANFLAGS) $(CLI_OBJ) $(B)/libtapetum.a $(LIBS) -o $@
+	$(LINK) $^ $(LIBS) -o $@
+
+$(B)/tapetum.1: $(B)/tapetum
+	$< help --man > $@.new && mv $@.new $@
+
+$(B)/completion.%: $(B)/tapetum
+	$< help --completion $* > $@.new && mv $@.new $@
+
+$(B)/tapetum.pc: tapetum.pc.in Makefile VERSION
+	@mkdir -p $(@D)
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' -e 's,@PKGS@,$(PKGS),' $< > $@
 
 # Tests see the hidden symbols: they link the static library.
-$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o $(B)/libtapetum.a
-	$(CC) $(CFLAGS) $(SANFLAGS) $^ $(LIBS) -o $@
-$(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libtapetum.a
-	$(CC) $(CFLAGS) $(SANFLAGS) $^ $(LIBS) -lcmocka -o $@
+TEST_LIB := $(if $(CLI_SRC),$(B)/libcli.a) $(B)/libtapetum.a
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o $(TEST_LIB)
+	$(LINK) $^ $(LIBS) -o $@
+$(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(TEST_LIB)
+	$(LINK) $^ $(LIBS) -lcmocka -o $@
 $(B)/examples/%: $(B)/examples/%.o $(B)/libtapetum.a
-	$(CC) $(CFLAGS) $(SANFLAGS) $^ $(LIBS) -o $@
-
-TEST_BIN := $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(EXAMPLES:%.c=$(B)/%)
+	$(LINK) $^ $(LIBS) -o $@
+$(B)/bench/%: $(B)/bench/%.o $(SUPPORT) $(B)/libtapetum.a
+	$(LINK) $^ $(LIBS) $(shell pkg-config --libs openblas) -o $@
 
 check: all $(TEST_BIN)
-	tests/run $(B)
+	CC="$(CC)" tests/run $(B)
+
+demo: all
+	$(B)/tapetum demo -o $(B)/demo
+
+bench: $(BENCH:%.c=$(B)/%)
+	for program in $^; do $$program || exit 1; done
+
+lint: $(B)/$(SHARED)
+	tools/lint $(B)/$(SHARED) $(CSTD) -DTAP_VERSION='""' -Iinclude -Isrc $(PKG_CFLAGS)
+
+# Every parser under libFuzzer; new inputs stay in $(B), crashes are printed.
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined VARIANT=fuzz fuzz-run
+fuzz-run: $(FUZZ:%.c=$(B)/%.libfuzzer)
+	for f in $^; do name=$${f##*/fuzz_}; name=$${name%.libfuzzer}; \
+	    mkdir -p $(B)/corpus/$$name; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/crash-$$name- \
+	        $(B)/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
+$(B)/tests/fuzz/%.libfuzzer: $(B)/tests/fuzz/%.o $(TEST_LIB)
+	$(LINK) -fsanitize=fuzzer $^ $(LIBS) -o $@
+
+INSTALL := install
+D = $(DESTDIR)$(PREFIX)
+install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
+	$(INSTALL) -d $(D)/bin $(D)/include $(D)/lib/pkgconfig $(D)/share/man/man1 \
+	    $(D)/share/bash-completion/completions $(D)/share/zsh/site-functions \
+	    $(D)/share/fish/vendor_completions.d $(D)/share/doc/tapetum
+	$(INSTALL) -m 755 $(B)/tapetum $(D)/bin
+	$(INSTALL) -m 644 include/tapetum.h $(D)/include
+	$(INSTALL) -m 644 $(B)/libtapetum.a $(D)/lib
+	$(INSTALL) -m 755 $(B)/$(SHARED) $(D)/lib
+	ln -sf $(SHARED) $(D)/lib/$(SHARED_LINK)
+	$(INSTALL) -m 644 $(B)/tapetum.pc $(D)/lib/pkgconfig
+	$(INSTALL) -m 644 $(B)/tapetum.1 $(D)/share/man/man1
+	$(INSTALL) -m 644 $(B)/completion.bash $(D)/share/bash-completion/completions/tapetum
+	$(INSTALL) -m 644 $(B)/completion.zsh $(D)/share/zsh/site-functions/_tapetum
+	$(INSTALL) -m 644 $(B)/completion.fish $(D)/share/fish/vendor_completions.d/tapetum.fish
+	$(INSTALL) -m 644 LICENSE README.md CHANGELOG.md docs/*.md $(D)/share/doc/tapetum
+
+clean:
+	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all check
+.PHONY: all check demo bench lint fuzz fuzz-run install clean
 .SECONDARY:
+.DELETE_ON_ERROR:

@@ -33,11 +33,15 @@ void tap_receipts_clear(tap_receipts *receipts)
 /* Blocks that must run so that every wanted site of the stack fires. */
 static int blocks_needed(const tap_sink *sink, tap_stack stack, int n_blocks)
 {
-    for (int b = n_blocks; b >= 0; b--)
-        for (int site = 0; site < TAP_N_SITES; site++)
-            if (b < TAP_MAX_BLOCKS && tap_sink_wants(sink, (tap_site)site, stack, b))
-                return site == TAP_SITE_RESID_PRE || b == n_blocks ? b : b + 1;
-    return 0;
+    int needed = 0;
+    for (int b = 0; b <= n_blocks; b++)
+        for (int site = 0; site < TAP_N_SITES && b < TAP_MAX_BLOCKS; site++) {
+            if (!tap_sink_wants(sink, (tap_site)site, stack, b))
+                continue;
+            const int depth = site == TAP_SITE_RESID_PRE ? b : b + 1;
+            needed = depth > needed ? depth : needed;
+        }
+    return needed < n_blocks ? needed : n_blocks;
 }
 
 static bool wants_any(const tap_sink *sink, const tap_site *sites, size_t n)

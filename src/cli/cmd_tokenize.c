@@ -1,0 +1,79 @@
+/* tapetum tokenize: {"text": ...} lines to {"ids": [...]} lines. */
+#include "base/file.h"
+#include "cli/commands.h"
+#include "format/json.h"
+#include "format/tokenizer.h"
+
+#include <string.h>
+
+enum { INPUT_LIMIT_BYTES = 1 << 30 };
+
+static tap_status put_ids(const tap_tokenizer *tokenizer, const char *text,
+                          size_t n_bytes, const tap_cli *cli, tap_error *err)
+{
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    TAP_TRY(tap_tokenizer_encode(&ids, &n_ids, tokenizer, text, n_bytes,
+                                 !tap_args_flag(cli->args, "no-special"), err));
+    tap_status status = TAP_OK;
+    json_t *list = cli->json ? json_array() : NULL;
+    for (size_t i = 0; i < n_ids; i++) {
+        if (cli->json && json_array_append_new(list, json_integer(ids[i])) != 0)
+            TAP_TRY_OUT(TAP_FAIL(err, TAP_ENOMEM, "no memory left for %zu ids", n_ids));
+        if (!cli->json)
+            printf("%s%d", i ? " " : "", ids[i]);
+    }
+    if (cli->json)
+        status = tap_cli_put_json(json_pack("{s:O}", "ids", list), err);
+    else
+        putchar('\n');
+out:
+    json_decref(list);
+    tap_free(ids);
+    return status;
+}
+
+static tap_status put_line(const tap_tokenizer *tokenizer, const char *line,
+                           size_t n_bytes, int64_t number, const tap_cli *cli,
+                           tap_error *err)
+{
+    json_t *object = NULL;
+    tap_status status = tap_json_parse(&object, line, n_bytes, "standard input", err);
+    const json_t *text = status == TAP_OK ? json_object_get(object, "text") : NULL;
+    if (status == TAP_OK && !json_is_string(text))
+        status = TAP_FAIL(err, TAP_EFORMAT,
+                          "no \"text\" in the object; expected {\"text\": \"...\"}");
+    if (status == TAP_OK)
+        status = put_ids(tokenizer, json_string_value(text), json_string_length(text),
+                         cli, err);
+    json_decref(object);
+    if (status != TAP_OK)
+        return tap_wrap(err, status, "line %lld of standard input", (long long)number);
+    return TAP_OK;
+}
+
+tap_status tap_cmd_tokenize(tap_cli *cli, tap_error *err)
+{
+    char *path = NULL, *input = NULL;
+    size_t n_bytes = 0;
+    tap_tokenizer *tokenizer = NULL;
+    tap_status status = tap_cli_model(&path, cli, 0, err);
+    if (status != TAP_OK)
+        return status;
+    TAP_TRY_OUT(tap_tokenizer_open(&tokenizer, path, err));
+    TAP_TRY_OUT(tap_file_read(&input, &n_bytes, "-", INPUT_LIMIT_BYTES, err));
+    int64_t number = 0;
+    for (size_t at = 0; at < n_bytes;) {
+        const char *end = memchr(input + at, '\n', n_bytes - at);
+        const size_t n = end ? (size_t)(end - input) - at : n_bytes - at;
+        number++;
+        if (n > 0)
+            TAP_TRY_OUT(put_line(tokenizer, input + at, n, number, cli, err));
+        at += n + 1;
+    }
+out:
+    tap_tokenizer_close(tokenizer);
+    tap_free(input);
+    tap_free(path);
+    return status;
+}

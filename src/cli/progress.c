@@ -1,0 +1,73 @@
+/* How far is it? One line on stderr, redrawn on a terminal; elsewhere a line per 30 s. */
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double redraw_s = 0.1, line_s = 30;
+
+static double now_s(void)
+{
+    struct timespec at = {0};
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+}
+
+void tap_progress_init(tap_progress *progress, const tap_cli *cli, const char *unit,
+                       int64_t total, int64_t done)
+{
+    const int choice = tap_args_choice(cli->args, "progress");
+    const bool terminal = isatty(STDERR_FILENO);
+    *progress =
+        (tap_progress){.unit = unit,
+                       .total = total,
+                       .first = done,
+                       .started_s = now_s(),
+                       .terminal = terminal,
+                       .on = choice == 1 || (choice == 0 && cli->verbosity >= 0)};
+    progress->last_s = progress->started_s;
+}
+
+/* "1 h 02 min", "3 min 20 s", "12 s" */
+static void print_time(char text[32], double s)
+{
+    const int64_t t = (int64_t)(s + 0.5);
+    if (t >= 3600)
+        snprintf(text, 32, "%" PRId64 " h %02d min", t / 3600, (int)(t % 3600 / 60));
+    else if (t >= 60)
+        snprintf(text, 32, "%d min %02d s", (int)(t / 60), (int)(t % 60));
+    else
+        snprintf(text, 32, "%d s", (int)t);
+}
+
+void tap_progress_put(tap_progress *progress, int64_t done)
+{
+    const double now = now_s();
+    const double pause = progress->terminal ? redraw_s : line_s;
+    if (!progress->on || (now - progress->last_s < pause && done < progress->total))
+        return;
+    const int64_t fresh = done - progress->first;
+    if (!progress->terminal && now - progress->started_s < line_s)
+        return;
+    progress->last_s = now;
+    char left[32] = "?";
+    const double each = fresh > 0 ? (now - progress->started_s) / (double)fresh : 0;
+    if (fresh > 0)
+        print_time(left, each * (double)(progress->total - done));
+    fprintf(stderr, "%s%" PRId64 " of %" PRId64 " %s", progress->terminal ? "\r" : "",
+            done, progress->total, progress->unit);
+    if (fresh > 0)
+        fprintf(stderr, ", %.3g %s/min, %s left", 60 / (each > 0 ? each : 1e-9),
+                progress->unit, left);
+    fputs(progress->terminal ? "\033[K" : "\n", stderr);
+    fflush(stderr);
+    progress->drawn = progress->terminal;
+}
+
+void tap_progress_clear(tap_progress *progress)
+{
+    if (progress->drawn)
+        fputs("\n", stderr);
+    progress->drawn = false;
+}

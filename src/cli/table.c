@@ -1,0 +1,243 @@
+/* What can be typed? Every command with its arguments and options, on one page. Parsing,
+ * help, man page and completions are made from these tables. */
+#include "cli/commands.h"
+
+#include <stddef.h>
+
+/* ---- help ---- */
+
+static const tap_command help = {
+    .name = "help",
+    .summary = "print this help, that of a command, the man page or a completion",
+    .examples = {"what 'lens' does and takes", "tapetum help lens",
+                 "completion for the shell in use",
+                 "source <(tapetum help --completion bash)"},
+    .args = (const tap_arg[]){{"COMMAND", true, false, "a command"}, {0}},
+    .opts = (const tap_opt[]){{"man", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "the man page, as roff"},
+                              {"completion", 0, TAP_OPT_CHOICE, "bash|zsh|fish", NULL,
+                               0, 0, "a shell's completion script"},
+                              {0}},
+    .run = tap_cmd_help,
+};
+
+/* ---- tokenize ---- */
+
+static const tap_command tokenize = {
+    .name = "tokenize",
+    .summary = "token ids of text: {\"text\": ...} lines to {\"ids\": [...]} lines",
+    .examples = {"ids of one text",
+                 "echo '{\"text\": \"a cat\"}' | tapetum tokenize MODEL --json",
+                 "without the begin token",
+                 "tapetum tokenize tokenizer.json --json --no-special < texts.jsonl"},
+    .args = (const tap_arg[]){{"MODEL", false, false,
+                               "model directory, tokenizer.json or tokenizer.model"},
+                              {0}},
+    .opts = (const tap_opt[]){{"no-special", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "do not add begin and end tokens"},
+                              {0}},
+    .run = tap_cmd_tokenize,
+};
+
+/* ---- options that several commands have ---- */
+
+#define END                                                                            \
+    {                                                                                  \
+        0                                                                              \
+    }
+#define OPT_OUTPUT(what)                                                               \
+    {                                                                                  \
+        "output", 'o', TAP_OPT_TEXT, "FILE", NULL, 0, 0, what                          \
+    }
+#define OPT_MASK                                                                       \
+    {                                                                                  \
+        "mask", 0, TAP_OPT_LIST, "[NAME=]M.png", NULL, 0, 0,                           \
+            "8-bit PNG, not 0 inside; NAME is part (default), object, other_part"      \
+    }
+#define OPT_CONDITION                                                                  \
+    {                                                                                  \
+        "condition", 0, TAP_OPT_LIST, "TEXT", NULL, 0, 0,                              \
+            "what to cut, e.g. 'vision: image <- image|cls'; empty is clean"           \
+    }
+#define OPT_PROMPT                                                                     \
+    {                                                                                  \
+        "prompt", 0, TAP_OPT_TEXT, "TEXT", NULL, 0, 0,                                 \
+            "text with <image> once; the family's own by default"                      \
+    }
+
+static const tap_arg model_and_image[] = {{"MODEL", false, false, "model directory"},
+                                          {"IMAGE", false, false, "JPEG or PNG"},
+                                          END};
+
+/* ---- run ---- */
+
+static const tap_command run = {
+    .name = "run",
+    .summary = "run an experiment into results.db; goes on where it stopped",
+    .examples = {"the whole experiment", "tapetum run experiment.yaml -o results.db",
+                 "a quarter of it on one of four machines",
+                 "tapetum run experiment.yaml -o part0.db --shard 0/4"},
+    .args = (const tap_arg[]){{"EXPERIMENT", false, false, "YAML file"}, END},
+    .opts = (const tap_opt[]){OPT_OUTPUT("the database; an existing one is resumed"),
+                              {"shard", 0, TAP_OPT_TEXT, "i/n", NULL, 0, 0,
+                               "only images i, i + n, i + 2n ...; join with merge"},
+                              {"memory", 0, TAP_OPT_BYTES, "BYTES", "2G", 1 << 20, 0,
+                               "for states, beside the mapped weights"},
+                              {"no-share", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "compute every condition on its own, to compare"},
+                              END},
+    .notes =
+        "The first interrupt finishes the images in hand and saves them; the second "
+        "stops at once. The same command then goes on and gives the same rows.",
+    .run = tap_cmd_run,
+};
+
+/* ---- lens ---- */
+
+static const tap_command lens = {
+    .name = "lens",
+    .summary = "ranks of words at every patch and depth of one image",
+    .examples = {"where is the tail?",
+                 "tapetum lens MODEL cat.jpg --label tail --mask tail.png",
+                 "the same under a cut, for programs",
+                 "tapetum lens MODEL cat.jpg --label tail --condition '' "
+                 "--condition 'lm: image <- image' --json"},
+    .args = model_and_image,
+    .opts = (const tap_opt[]){{"label", 0, TAP_OPT_LIST, "WORD", NULL, 0, 0,
+                               "word to rank; may be given again"},
+                              OPT_MASK,
+                              OPT_CONDITION,
+                              OPT_PROMPT,
+                              {"compute", 0, TAP_OPT_CHOICE, "f32", "f32", 0, 0,
+                               "arithmetic of the matrix products"},
+                              END},
+    .run = tap_cmd_lens,
+};
+
+/* ---- trace ---- */
+
+static const tap_command trace = {
+    .name = "trace",
+    .summary = "states of a run under their site names, as safetensors",
+    .examples = {"every depth of the decoder",
+                 "tapetum trace MODEL cat.jpg --sites 'lm.depth.*' -o out.safetensors",
+                 "attention of two blocks under a cut",
+                 "tapetum trace MODEL cat.jpg --sites lm.3-4.pattern "
+                 "--condition 'lm[3]: image <- image' -o out.safetensors"},
+    .args = model_and_image,
+    .opts =
+        (const tap_opt[]){{"sites", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0,
+                           "names, comma-separated; see inspect --sites"},
+                          {"positions", 0, TAP_OPT_CHOICE, "image|all|last", "image", 0,
+                           0, "rows to keep: patches, every token, the last"},
+                          OPT_CONDITION,
+                          OPT_MASK,
+                          OPT_PROMPT,
+                          OPT_OUTPUT("the file to write"),
+                          END},
+    .run = tap_cmd_trace,
+};
+
+/* ---- patches ---- */
+
+static const tap_command patches = {
+    .name = "patches",
+    .summary = "share of each patch that a mask covers, as the model sees the image",
+    .examples = {"look at it", "tapetum patches MODEL cat.jpg --mask tail.png",
+                 "as a picture and as numbers",
+                 "tapetum patches MODEL cat.jpg --mask tail.png -o overlay.png --json"},
+    .args = model_and_image,
+    .opts =
+        (const tap_opt[]){OPT_MASK, OPT_OUTPUT("a PNG picture of the patches"), END},
+    .run = tap_cmd_patches,
+};
+
+/* ---- items ---- */
+
+static const tap_command items = {
+    .name = "items",
+    .summary = "every part of a data set, excluded ones with the reason",
+    .examples = {"for people", "tapetum items experiment.yaml", "for programs",
+                 "tapetum items data.yaml --json"},
+    .args =
+        (const tap_arg[]){{"SPEC", false, false,
+                           "experiment, or a file with the keys of data: at its top"},
+                          END},
+    .run = tap_cmd_items,
+};
+
+/* ---- inspect ---- */
+
+static const tap_command inspect = {
+    .name = "inspect",
+    .summary = "family, sizes, memory and identity of a model, or the names of sites",
+    .examples = {"what is in this directory?", "tapetum inspect MODEL",
+                 "what can be traced?", "tapetum inspect --sites"},
+    .args = (const tap_arg[]){{"MODEL", true, false, "model directory"}, END},
+    .opts = (const tap_opt[]){{"sites", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "the places in a run and their shapes"},
+                              END},
+    .run = tap_cmd_inspect,
+};
+
+/* ---- conditions ---- */
+
+static const tap_command conditions = {
+    .name = "conditions",
+    .summary = "the conditions that have a name, with text, question and source",
+    .examples = {"all of them", "tapetum conditions", "for programs",
+                 "tapetum conditions --json"},
+    .run = tap_cmd_conditions,
+};
+
+/* ---- stats ---- */
+
+static const tap_command stats = {
+    .name = "stats",
+    .summary = "the 2x2 at every depth: scores, R, CI and I with intervals",
+    .examples = {"tables", "tapetum stats results.db", "for programs",
+                 "tapetum stats results.db --json"},
+    .args = (const tap_arg[]){{"DATABASE", false, false, "results.db of run"}, END},
+    .opts = (const tap_opt[]){{"receipts", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "what was cut, block by block and head by head"},
+                              {"resamples", 0, TAP_OPT_INT, "N", NULL, 0, 1000000,
+                               "bootstrap resamples instead of the experiment's"},
+                              END},
+    .run = tap_cmd_stats,
+};
+
+/* ---- export ---- */
+
+static const tap_command export = {
+    .name = "export",
+    .summary = "a table or view of results.db as CSV or JSON Lines",
+    .examples = {"scores for a spreadsheet",
+                 "tapetum export results.db score -o score.csv", "items for a program",
+                 "tapetum export results.db item --format jsonl"},
+    .args = (const tap_arg[]){{"DATABASE", false, false, "results.db of run"},
+                              {"TABLE", false, false, "a table of docs/schema.md"},
+                              END},
+    .opts = (const tap_opt[]){{"format", 0, TAP_OPT_CHOICE, "csv|jsonl", "csv", 0, 0,
+                               "how rows are written"},
+                              OPT_OUTPUT("the file; standard output by default"),
+                              END},
+    .run = tap_cmd_export,
+};
+
+/* ---- merge ---- */
+
+static const tap_command merge = {
+    .name = "merge",
+    .summary = "join the databases of shards; refuses those of another experiment",
+    .examples = {"four shards",
+                 "tapetum merge -o all.db part0.db part1.db part2.db "
+                 "part3.db",
+                 "then", "tapetum stats all.db"},
+    .args = (const tap_arg[]){{"SHARD", false, true, "databases of run --shard"}, END},
+    .opts = (const tap_opt[]){OPT_OUTPUT("the new database"), END},
+    .run = tap_cmd_merge,
+};
+
+const tap_command *const tap_commands[] = {
+    &run,   &merge,   &stats,      &export,   &items, &patches, &lens,
+    &trace, &inspect, &conditions, &tokenize, &help,  NULL};
