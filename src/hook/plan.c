@@ -290,6 +290,50 @@ static void separate(draft *d)
         d->zeroed[i] &= ~d->cut[i];
 }
 
+/* One class's part of an array; NULL stays NULL. */
+static void *slice(void *array, size_t class_bytes, int class)
+{
+    return array ? (unsigned char *)array + (size_t) class * class_bytes : NULL;
+}
+
+/* Classes that came out alike become one, so that equal effects look equal. */
+static void join_classes(draft *d, int n_heads)
+{
+    const size_t row_bits = (size_t)(d->n_tok * d->n_words) * sizeof(uint64_t);
+
+    const struct {
+        void *array;
+        size_t bytes;
+    } parts[] = {{d->cut, row_bits},
+                 {d->zeroed, row_bits},
+                 {d->uniform, (size_t)d->n_words * sizeof(uint64_t)},
+                 {d->log_scale, (size_t)(d->n_tok * d->n_tok) * sizeof(float)}};
+
+    int n = 0, now[MAX_HEADS];
+    for (int class = 0; class < d->n_classes; class ++) {
+        int like = 0;
+        for (; like < n; like++) {
+            bool same = true;
+            for (size_t i = 0; i < 4; i++)
+                same &= !parts[i].array ||
+                        memcmp(slice(parts[i].array, parts[i].bytes, class),
+                               slice(parts[i].array, parts[i].bytes, like),
+                               parts[i].bytes) == 0;
+            if (same)
+                break;
+        }
+        now[class] = like;
+        for (size_t i = 0; like == n && i < 4; i++)
+            if (parts[i].array && class != n)
+                memcpy(slice(parts[i].array, parts[i].bytes, n),
+                       slice(parts[i].array, parts[i].bytes, class), parts[i].bytes);
+        n += like == n;
+    }
+    for (int h = 0; h < n_heads; h++)
+        d->class_of_head[h] = (uint8_t)now[d->class_of_head[h]];
+    d->n_classes = n;
+}
+
 static bool any_bit(const uint64_t *words, int64_t n)
 {
     for (int64_t i = 0; words && i < n; i++)
@@ -315,8 +359,9 @@ static uint64_t hash_part(uint64_t seed, const void *bytes, size_t n, uint64_t t
 /* What the draft does, as a block plan; a draft without effect is no entry. */
 static tap_status finish(tap_block_plan *out, compiler *c, draft *d, int n_heads)
 {
-    const int64_t rows = d->n_classes * d->n_tok, n_bits = rows * d->n_words;
     separate(d);
+    join_classes(d, n_heads);
+    const int64_t rows = d->n_classes * d->n_tok, n_bits = rows * d->n_words;
     if (!any_bit(d->zeroed, n_bits))
         d->zeroed = NULL;
     if (!any_scale(d->log_scale, rows * d->n_tok))

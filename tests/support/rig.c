@@ -1,0 +1,200 @@
+#include "rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "scratch.h"
+
+static void check(tap_status status, const tap_error *err)
+{
+    if (status != TAP_OK)
+        print_error("%s\n", err->message);
+    assert_int_equal(status, TAP_OK);
+}
+
+void rig_open(rig *r, const tiny_model *options)
+{
+    tap_error err;
+    memset(r, 0, sizeof *r);
+    scratch_open(r->directory);
+    check(tiny_model_write(r->directory, options, &err), &err);
+    check(tap_model_open(&r->model, r->directory, &err), &err);
+}
+
+static uint8_t pixel(uint64_t seed, int64_t i)
+{
+    uint64_t z = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i;
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (uint8_t)(z >> 40);
+}
+
+void rig_add_scene(rig *r, uint64_t seed, int changed_patch)
+{
+    tap_error err;
+    assert_true(r->n_scenes < RIG_MAX_SCENES);
+    const int side = r->model->spec.vision.side_px,
+              patch = r->model->spec.vision.patch_px;
+    const int n = side / patch;
+    tap_image image = {.width = side, .height = side};
+    check(tap_alloc(&image.rgb, (size_t)(side * side), 3, "a test", &err), &err);
+    for (int64_t y = 0; y < side; y++)
+        for (int64_t x = 0; x < side; x++)
+            for (int64_t c = 0; c < 3; c++) {
+                const int64_t at = (y * side + x) * 3 + c;
+                const bool other = y / patch * n + x / patch == changed_patch;
+                image.rgb[at] = pixel(other ? seed + 1000 : seed, at);
+            }
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/scene%d.png", r->directory, r->n_scenes);
+    check(tap_image_write(&image, path, &err), &err);
+    tap_image_clear(&image);
+    tap_scene *scene = &r->scenes[r->n_scenes];
+    check(tap_scene_open(scene, r->model, path, NULL, &err), &err);
+    float part[64] = {0}, object[64] = {0};
+    assert_true(tap_scene_n_patches(scene) <= 64 && n * n > 10);
+    part[5] = part[6] = part[9] = 1.0F;
+    for (int i = 4; i < 11; i++)
+        object[i] = 1.0F;
+    const tap_group_input input = {
+        .scene = scene, .part = part, .object = object, .threshold = 0.5};
+    check(tap_group_compile(&r->groups[r->n_scenes], &input, &err), &err);
+    r->n_scenes++;
+}
+
+void rig_close(rig *r)
+{
+    for (int i = 0; i < r->n_scenes; i++) {
+        tap_groups_clear(&r->groups[i]);
+        tap_scene_clear(&r->scenes[i]);
+    }
+    tap_model_close(r->model);
+    scratch_close(r->directory);
+}
+
+tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *err)
+{
+    const tap_spec *spec = &r->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    tap_condition *condition = NULL;
+    tap_plan *plan = NULL;
+    TAP_TRY(tap_condition_parse(&condition, text, err));
+    const tap_status status =
+        tap_plan_compile(&plan, condition, &r->groups[scene], &sizes, err);
+    tap_condition_free(condition);
+    if (status == TAP_OK)
+        tap_plan_free(plan);
+    return status;
+}
+
+tap_plan *rig_plan(const rig *r, int scene, const char *text)
+{
+    const tap_spec *spec = &r->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    tap_error err;
+    tap_condition *condition = NULL;
+    tap_plan *plan = NULL;
+    check(tap_condition_parse(&condition, text, &err), &err);
+    check(tap_plan_compile(&plan, condition, &r->groups[scene], &sizes, &err), &err);
+    tap_condition_free(condition);
+    return plan;
+}
+
+static tap_status keep(void *owner, const tap_state *state, tap_error *err)
+{
+    capture *c = owner;
+    const bool map = state->site == TAP_SITE_PATTERN || state->site == TAP_SITE_SCORES;
+    for (int64_t i = 0; i < state->n_conditions; i++) {
+        kept k = {.site = state->site,
+                  .stack = state->stack,
+                  .block = state->block,
+                  .item = (int)state->item,
+                  .condition = state->conditions[i],
+                  .n_rows = state->n_rows,
+                  .d = state->d};
+        const size_t n = (size_t)(state->n_rows * state->d);
+        TAP_TRY(tap_alloc(&k.values, n, sizeof *k.values, "a test", err));
+        memcpy(k.values, state->values, n * sizeof *k.values);
+        (void)map;
+        TAP_TRY(tap_grow(&c->states, &c->capacity, c->n + 1, sizeof k, "a test", err));
+        c->states[c->n++] = k;
+    }
+    return TAP_OK;
+}
+
+capture rig_run(const rig *r, int first, int n, const char *const *texts,
+                int n_conditions, const tap_run_options *options)
+{
+    tap_plan *plans[RIG_MAX_SCENES * RIG_MAX_CONDITIONS];
+    tap_item items[RIG_MAX_SCENES];
+    tap_error err;
+    assert_true(n_conditions <= RIG_MAX_CONDITIONS && first + n <= r->n_scenes);
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < n_conditions; c++)
+            plans[i * n_conditions + c] = rig_plan(r, first + i, texts[c]);
+        items[i] =
+            (tap_item){.pixels = &r->scenes[first + i].pixels,
+                       .sequence = &r->scenes[first + i].sequence,
+                       .plans = (const tap_plan *const *)plans + i * n_conditions};
+    }
+    static tap_wanted wanted;
+    memset(&wanted, 0, sizeof wanted);
+    wanted.once[TAP_SITE_PROJECTOR_OUT] = wanted.once[TAP_SITE_LOGITS] = true;
+    const int blocks[] = {r->model->spec.vision.n_blocks_read,
+                          r->model->spec.lm.stack.n_blocks};
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        for (int b = 0; b < blocks[s]; b++) {
+            tap_bits_set(wanted.blocks[s][TAP_SITE_RESID_PRE], b);
+            tap_bits_set(wanted.blocks[s][TAP_SITE_RESID_POST], b);
+            tap_bits_set(wanted.blocks[s][TAP_SITE_PATTERN], b);
+        }
+    capture c = {0};
+    const tap_sink sink = {.owner = &c, .wanted = &wanted, .put = keep};
+    check(tap_run(&c.receipts, r->model, items, n, n_conditions, options, &sink, &err),
+          &err);
+    for (int i = 0; i < n * n_conditions; i++)
+        tap_plan_free(plans[i]);
+    return c;
+}
+
+void capture_clear(capture *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        tap_free(c->states[i].values);
+    tap_free(c->states);
+    tap_receipts_clear(&c->receipts);
+    *c = (capture){0};
+}
+
+const kept *capture_find(const capture *c, tap_site site, tap_stack stack, int block,
+                         int item, int condition)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const kept *k = &c->states[i];
+        if (k->site == site && (block < 0 || k->stack == stack) && k->block == block &&
+            k->item == item && k->condition == condition)
+            return k;
+    }
+    return NULL;
+}
+
+bool kept_equal(const kept *a, const kept *b)
+{
+    return a && b && a->n_rows == b->n_rows && a->d == b->d &&
+           memcmp(a->values, b->values, (size_t)(a->n_rows * a->d) * sizeof(float)) ==
+               0;
+}
