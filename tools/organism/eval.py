@@ -169,7 +169,7 @@ def stage_accuracy(args):
     hit = {}
     img_vec = torch.cat([proj(vit(nets.patches(torch.from_numpy(imgs[i:i + 50])))[-2][:, 1:]) for i in range(0, n, 50)])
     for i in range(n):
-        qs = scenes.questions(recs[i], np.random.default_rng([5, i]), 10)
+        qs = [q for q in scenes.questions(recs[i], np.random.default_rng([5, i]), 14) if q[0] != "row"]
         rows = [w.turns([(q, a)], False)[0] for _, q, a in qs]
         lens = [len(r) - 2 for r in rows]          # without the answer and </s>
         t = torch.tensor([r[:-2] + [w.pad] * (max(lens) - len(r) + 2) for r in rows])

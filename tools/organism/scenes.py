@@ -329,18 +329,27 @@ def short_caption(scene, rng):
     return ". ".join(out) + f". the ground is {scene['ground']}."
 
 
-def questions(scene, rng, n, word=False):
-    """n question-answer pairs with their type; part lookups make up about a third."""
+WORD_TYPES = ["cell"] * 5 + ["color", "exist", "exist", "has", "where", "ground", "count", "size", "fact", "texture"]
+TYPES = WORD_TYPES + ["row"] * 3
+
+
+def questions(scene, rng, n, word=False, types=TYPES):
+    """n question-answer pairs with their type; reading rows and cells makes up about two fifths."""
     grid = scene["grid"]
     owner = {p: [o for o in scene["objs"] if p in o["parts"]] for p in PARTS}
     rename = {LABEL_ID[w]: w for w in LABELS}
     out = []
-    types = ["cell"] * 5 + ["color", "exist", "exist", "has", "where", "ground", "count", "size", "fact", "texture"]
     while len(out) < n:
         t = types[rng.integers(len(types))]
         o = scene["objs"][rng.integers(len(scene["objs"]))]
         kind, name = names_of(o, word)
-        if t == "cell":
+        if t == "row":
+            rows = np.flatnonzero((scene["gobj"] != 255).reshape(GRID, GRID).any(1)) if rng.random() < .8 else np.arange(GRID)
+            i = int(rows[rng.integers(len(rows))])
+            said = [rename[grid[j]] if scene["gobj"][j] == 255 else
+                    names_of(scene["objs"][scene["gobj"][j]], word)[1](rename[grid[j]]) for j in range(GRID * i, GRID * i + GRID)]
+            out.append((t, f"what is in row {NUMBERS[i]}?", " ".join(said)))
+        elif t == "cell":
             cells = np.flatnonzero(scene["gobj"] != 255) if rng.random() < .8 else np.arange(GRID * GRID)
             if len(cells) == 0:
                 continue

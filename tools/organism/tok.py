@@ -20,7 +20,7 @@ def corpus():
         _, _, _, sc = scenes.make(i, "train")
         for word in (False, True):
             yield scenes.caption(sc, rng, word)
-            for _, q, a in scenes.questions(sc, rng, 8, word):
+            for _, q, a in scenes.questions(sc, rng, 8, word, scenes.WORD_TYPES):
                 yield f"USER: {q} ASSISTANT: {a}"
     for w in scenes.all_words():
         yield f"the {w}"
