@@ -92,6 +92,21 @@ static const tap_command run = {
     .run = tap_cmd_run,
 };
 
+/* ---- demo ---- */
+
+static const tap_command demo = {
+    .name = "demo",
+    .summary = "the whole experiment on the embedded model and pictures",
+    .examples = {"see what the tool does", "tapetum demo", "keep its files elsewhere",
+                 "tapetum demo -o my-demo"},
+    .opts = (const tap_opt[]){{"output", 'o', TAP_OPT_TEXT, "DIR", "tapetum-demo", 0, 0,
+                               "folder for experiment files and databases"},
+                              {"data", 0, TAP_OPT_TEXT, "DIR", NULL, 0, 0,
+                               "folder of the embedded models and pictures"},
+                              END},
+    .run = tap_cmd_demo,
+};
+
 /* ---- lens ---- */
 
 static const tap_command lens = {
@@ -239,5 +254,5 @@ static const tap_command merge = {
 };
 
 const tap_command *const tap_commands[] = {
-    &run,   &merge,   &stats,      &export,   &items, &patches, &lens,
-    &trace, &inspect, &conditions, &tokenize, &help,  NULL};
+    &demo, &run,   &merge,   &stats,      &export,   &items, &patches,
+    &lens, &trace, &inspect, &conditions, &tokenize, &help,  NULL};

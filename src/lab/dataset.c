@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/suggest.h"
+#include "lab/dataset_masks.h"
 #include "lab/part_names.h"
 
 #include <stdlib.h>
@@ -13,10 +14,11 @@ struct tap_dataset {
     char **names;  /* [n] */
     char **photos; /* [n], NULL entries: no photo */
     size_t n;
+    tap_mask_table *table; /* format masks; NULL: pascal-part */
     bool merge_sides, merge_counters;
 };
 
-static const char *const formats[] = {"pascal-part"};
+static const char *const formats[] = {"pascal-part", "masks"};
 static const char *const merges[] = {"sides", "counters"};
 
 const char *const *tap_dataset_formats(size_t *n)
@@ -174,11 +176,16 @@ tap_status tap_dataset_read(tap_items *out, const tap_dataset *dataset, int64_t 
     tap_items items = {0};
     char *path = NULL;
     tap_status status = TAP_OK;
-    TAP_TRY_OUT(tap_text_format(&path, err, "%s/%s.mat", dataset->spec->annotations,
-                                dataset->names[i]));
-    TAP_TRY_OUT(tap_pascal_read(&items, path, err));
-    for (size_t p = 0; p < items.n_parts; p++)
-        TAP_TRY_OUT(name_part(&items.parts[p], dataset, err));
+    if (dataset->table) {
+        TAP_TRY_OUT(
+            tap_mask_table_read(&items, dataset->table, dataset->names[i], err));
+    } else {
+        TAP_TRY_OUT(tap_text_format(&path, err, "%s/%s.mat", dataset->spec->annotations,
+                                    dataset->names[i]));
+        TAP_TRY_OUT(tap_pascal_read(&items, path, err));
+        for (size_t p = 0; p < items.n_parts; p++)
+            TAP_TRY_OUT(name_part(&items.parts[p], dataset, err));
+    }
     if (dataset->merge_sides || dataset->merge_counters)
         join_equal(&items);
     for (size_t p = 0; p < items.n_parts; p++) {
@@ -279,34 +286,76 @@ static tap_status set_merges(tap_dataset *dataset, tap_error *err)
     return TAP_OK;
 }
 
+/* Names from a table, sorted. */
+static tap_status list_table(tap_dataset *dataset, tap_error *err)
+{
+    TAP_TRY(tap_mask_table_open(&dataset->table, dataset->spec->annotations, err));
+    const size_t n = tap_mask_table_count(dataset->table);
+    TAP_TRY(tap_alloc(&dataset->names, n, sizeof *dataset->names, "a data set", err));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = tap_mask_table_image(dataset->table, i);
+        TAP_TRY(tap_text_copy(&dataset->names[dataset->n++], name, strlen(name), err));
+    }
+    return TAP_OK;
+}
+
+static tap_status list_annotations(tap_dataset *dataset, tap_error *err)
+{
+    const char *folder = dataset->spec->annotations;
+    TAP_TRY(tap_file_list(&dataset->names, &dataset->n, folder, ".mat", err));
+    if (dataset->n == 0)
+        return TAP_FAIL(err, TAP_EINVAL, "no annotation (*.mat) stands in '%s'",
+                        folder);
+    for (size_t i = 0; i < dataset->n; i++)
+        dataset->names[i][strlen(dataset->names[i]) - 4] = '\0';
+    return TAP_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
 static tap_status list_images(tap_dataset *dataset, tap_error *err)
 {
     const tap_data_spec *spec = dataset->spec;
-    TAP_TRY(
-        tap_file_list(&dataset->names, &dataset->n, spec->annotations, ".mat", err));
-    if (dataset->n == 0)
-        return TAP_FAIL(err, TAP_EINVAL, "no annotation (*.mat) stands in '%s'",
-                        spec->annotations);
-    for (size_t i = 0; i < dataset->n; i++)
-        dataset->names[i][strlen(dataset->names[i]) - 4] = '\0';
+    const bool table = strcmp(spec->format, "masks") == 0;
+    TAP_TRY(table ? list_table(dataset, err) : list_annotations(dataset, err));
+    qsort(dataset->names, dataset->n, sizeof *dataset->names, by_text);
     if (spec->sample_images > 0)
         TAP_TRY(sample(dataset, (size_t)spec->sample_images,
                        (uint64_t)spec->sample_seed, err));
     TAP_TRY(tap_alloc(&dataset->photos, dataset->n, sizeof *dataset->photos,
                       "a data set", err));
-    for (size_t i = 0; i < dataset->n; i++)
-        TAP_TRY(find_photo(&dataset->photos[i], spec->images, dataset->names[i], err));
+    for (size_t i = 0; i < dataset->n; i++) {
+        char *path = NULL;
+        if (!table) {
+            TAP_TRY(
+                find_photo(&dataset->photos[i], spec->images, dataset->names[i], err));
+            continue;
+        }
+        TAP_TRY(tap_path_join(&path, spec->images, dataset->names[i], err));
+        if (tap_file_exists(path))
+            dataset->photos[i] = path;
+        else
+            tap_free(path);
+    }
     return TAP_OK;
 }
 
 tap_status tap_dataset_open(tap_dataset **out, const tap_data_spec *spec,
                             tap_error *err)
 {
-    if (strcmp(spec->format, "pascal-part") != 0) {
-        const char *near =
-            tap_suggest(spec->format, formats, sizeof formats / sizeof *formats);
-        return TAP_FAIL(err, TAP_EINVAL, "unknown data format '%s'; known is '%s'",
-                        spec->format, near ? near : formats[0]);
+    const size_t n_formats = sizeof formats / sizeof *formats;
+    size_t f = 0;
+    while (f < n_formats && strcmp(spec->format, formats[f]) != 0)
+        f++;
+    if (f == n_formats) {
+        const char *near = tap_suggest(spec->format, formats, n_formats);
+        return TAP_FAIL(err, TAP_EINVAL, "unknown data format '%s'%s%s%s", spec->format,
+                        near ? "; did you mean '" : "; known are pascal-part and masks",
+                        near ? near : "", near ? "'?" : "");
     }
     tap_dataset *dataset = NULL;
     tap_status status = tap_alloc(&dataset, 1, sizeof *dataset, "a data set", err);
@@ -333,6 +382,7 @@ void tap_dataset_close(tap_dataset *dataset)
             tap_free(dataset->photos[i]);
     }
     tap_free(dataset->names);
+    tap_mask_table_close(dataset->table);
     tap_free(dataset->photos);
     tap_free(dataset);
 }

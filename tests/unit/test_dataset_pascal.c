@@ -133,8 +133,8 @@ static void wrong_formats_and_merges_name_the_nearest(void **state)
     tap_dataset *dataset = NULL;
     tap_error err;
     assert_int_equal(tap_dataset_open(&dataset, &spec, &err), TAP_EINVAL);
-    assert_string_equal(err.message,
-                        "unknown data format 'pascal-parts'; known is 'pascal-part'");
+    assert_string_equal(
+        err.message, "unknown data format 'pascal-parts'; did you mean 'pascal-part'?");
     const char *merge[] = {"side"};
     spec.format = "pascal-part";
     spec.merge = merge;
