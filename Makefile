@@ -74,6 +74,9 @@ $(B)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) $(ISA) -c $< -o $@
 
+# The demo looks for its files where they are installed.
+$(B)/src/cli/cmd_demo.o: ALLFLAGS += -DTAP_DATA_DIR='"$(PREFIX)/share/tapetum"'
+
 $(B)/src/tensor/kernels_ref_f64.o: src/tensor/kernels_ref.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -DTAP_REF_F64 -c $< -o $@
@@ -143,7 +146,7 @@ D = $(DESTDIR)$(PREFIX)
 install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -d $(D)/bin $(D)/include $(D)/lib/pkgconfig $(D)/share/man/man1 \
 	    $(D)/share/bash-completion/completions $(D)/share/zsh/site-functions \
-	    $(D)/share/fish/vendor_completions.d $(D)/share/doc/tapetum
+	    $(D)/share/fish/vendor_completions.d $(D)/share/doc/tapetum $(D)/share/tapetum
 	$(INSTALL) -m 755 $(B)/tapetum $(D)/bin
 	$(INSTALL) -m 644 include/tapetum.h $(D)/include
 	$(INSTALL) -m 644 $(B)/libtapetum.a $(D)/lib
@@ -155,6 +158,7 @@ install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -m 644 $(B)/completion.zsh $(D)/share/zsh/site-functions/_tapetum
 	$(INSTALL) -m 644 $(B)/completion.fish $(D)/share/fish/vendor_completions.d/tapetum.fish
 	$(INSTALL) -m 644 LICENSE README.md CHANGELOG.md docs/*.md $(D)/share/doc/tapetum
+	cp -R share/organism $(D)/share/tapetum/
 
 clean:
 	rm -rf $(B)

@@ -309,7 +309,7 @@ static void join_classes(draft *d, int n_heads)
                  {d->uniform, (size_t)d->n_words * sizeof(uint64_t)},
                  {d->log_scale, (size_t)(d->n_tok * d->n_tok) * sizeof(float)}};
 
-    int n = 0, now[MAX_HEADS];
+    int n = 0, now[MAX_HEADS] = {0};
     for (int class = 0; class < d->n_classes; class ++) {
         int like = 0;
         for (; like < n; like++) {

@@ -15,7 +15,8 @@ static tap_status alloc_level(tap_level *level, int64_t n_lanes, tap_error *err)
 /* Splits lanes[0..n_lanes) into nodes of equal key, in order of first appearance, and
  * appends them to the level. key of lane l is keys[l * stride]. */
 static void split(tap_level *level, int64_t parent, const int64_t *lanes,
-                  int64_t n_lanes, const uint64_t *keys, int64_t stride, int64_t *filled)
+                  int64_t n_lanes, const uint64_t *keys, int64_t stride,
+                  int64_t *filled)
 {
     const int64_t first_node = level->n_nodes;
     for (int64_t i = 0; i < n_lanes; i++)

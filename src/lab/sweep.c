@@ -113,7 +113,7 @@ static tap_status open_store(tap_sweep *sweep, const char *path, tap_error *err)
     size_t n_given = 0;
     TAP_TRY(tap_experiment_facts(&given, &n_given, sweep->experiment, err));
     tap_fact facts[MAX_FACTS + 16];
-    fact_texts texts;
+    fact_texts texts = {0};
     if (n_given > MAX_FACTS)
         return TAP_FAIL(err, TAP_EINVAL,
                         "the experiment '%s' states more than %d facts",

@@ -25,16 +25,16 @@ typedef struct tap_model {
     tap_spec spec;
     tap_weights *weights;
     tap_tokenizer *tokenizer;
-    tap_tensor class_embed;             /* [d] or no bytes */
-    tap_affine patch_embed;             /* [d][3][patch][patch] */
-    tap_tensor pos_embed;               /* [cls + patches][d] */
-    tap_affine pre_norm, post_norm;     /* [d] */
-    tap_block_weights *vision_blocks;   /* [n_blocks_read] */
+    tap_tensor class_embed;              /* [d] or no bytes */
+    tap_affine patch_embed;              /* [d][3][patch][patch] */
+    tap_tensor pos_embed;                /* [cls + patches][d] */
+    tap_affine pre_norm, post_norm;      /* [d] */
+    tap_block_weights *vision_blocks;    /* [n_blocks_read] */
     tap_affine projector_1, projector_2; /* [d_lm][d_in], [d_lm][d_lm] */
-    tap_tensor embed;                   /* [d_vocab][d_lm] */
-    tap_block_weights *lm_blocks;       /* [n_blocks] */
-    tap_affine final_norm;              /* [d_lm] */
-    tap_tensor head;                    /* [d_vocab][d_lm]; embed when tied */
+    tap_tensor embed;                    /* [d_vocab][d_lm] */
+    tap_block_weights *lm_blocks;        /* [n_blocks] */
+    tap_affine final_norm;               /* [d_lm] */
+    tap_tensor head;                     /* [d_vocab][d_lm]; embed when tied */
 } tap_model;
 
 /* Opens a Hugging Face model directory: configuration, tokenizer, weights (mapped, not

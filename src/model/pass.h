@@ -30,7 +30,7 @@ typedef struct tap_job {
     int64_t n_items, n_conditions;
     const tap_run_options *options;
     const tap_sink *sink;
-    tap_receipts *receipts; /* may be NULL */
+    tap_receipts *receipts;  /* may be NULL */
     int depth[TAP_N_STACKS]; /* blocks to run */
     int32_t *conditions;     /* [n_conditions] scratch for tap_state */
     double flop_done;
@@ -46,14 +46,14 @@ typedef struct tap_pass {
     /* rows of the group in hand, one after the other */
     const tap_span *spans;
     int64_t n_spans, n_rows;
-    tap_span single; /* see tap_pass_single */
+    tap_span single;  /* see tap_pass_single */
     float *cos, *sin; /* [group_rows][d_head / 2], decoder only */
     /* scratch, each [group_rows][...] */
-    float *normed;  /* d_model */
-    float *q, *z;   /* n_heads d_head */
-    float *k, *v;   /* n_kv_heads d_head */
-    float *out;     /* d_model: attention's and the MLP's output */
-    float *up, *gate; /* d_mlp; gate for the decoder only */
+    float *normed;           /* d_model */
+    float *q, *z;            /* n_heads d_head */
+    float *k, *v;            /* n_kv_heads d_head */
+    float *out;              /* d_model: attention's and the MLP's output */
+    float *up, *gate;        /* d_mlp; gate for the decoder only */
     float *scores, *pattern; /* [n_heads][n_tok][n_tok] when wanted */
 } tap_pass;
 
@@ -118,11 +118,12 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
 extern const tap_block_halves tap_vision_halves, tap_lm_halves;
 TAP_NODISCARD tap_status tap_vision_embed(tap_pass *pass, float *out,
                                           const tap_span *span, tap_error *err);
-TAP_NODISCARD tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
-                                           const tap_span *span, int64_t *n_feat,
-                                           tap_error *err);
-TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
-                                      const tap_span *span, tap_error *err);
+TAP_NODISCARD tap_status tap_projector_run(tap_pass *pass, float *out,
+                                           const float *state, const tap_span *span,
+                                           int64_t *n_feat, tap_error *err);
+TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out,
+                                      const float *projected, const tap_span *span,
+                                      tap_error *err);
 TAP_NODISCARD tap_status tap_lm_logits(tap_pass *pass, const float *state,
                                        const tap_span *span, tap_error *err);
 /* cos and sin rows for the spans of the pass: positions 0 .. n_rows - 1 of each. */

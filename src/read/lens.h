@@ -14,13 +14,14 @@
 typedef struct tap_lens_spec {
     const int32_t *labels; /* [n_labels] word ids, distinct */
     int64_t n_labels;
-    const uint64_t *candidates;  /* bit set over the vocabulary, or NULL for all of it */
-    const uint64_t *depths;      /* bit set over 0 .. n_blocks of the decoder */
-    bool no_norm;                /* nu = identity */
-    const int64_t *const *rows;  /* [n_items][n_rows[i]] sequence positions to rank */
-    const int64_t *n_rows;       /* [n_items] */
-    const int64_t *const *logit_rows; /* as rows: positions whose label logits are kept */
-    const int64_t *n_logit_rows;      /* [n_items]; NULL: none */
+    const uint64_t *candidates; /* bit set over the vocabulary, or NULL for all of it */
+    const uint64_t *depths;     /* bit set over 0 .. n_blocks of the decoder */
+    bool no_norm;               /* nu = identity */
+    const int64_t *const *rows; /* [n_items][n_rows[i]] sequence positions to rank */
+    const int64_t *n_rows;      /* [n_items] */
+    const int64_t *const
+        *logit_rows;             /* as rows: positions whose label logits are kept */
+    const int64_t *n_logit_rows; /* [n_items]; NULL: none */
 } tap_lens_spec;
 
 typedef struct tap_lens tap_lens;

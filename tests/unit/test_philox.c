@@ -11,6 +11,7 @@
 static void known_answers(void **state)
 {
     (void)state;
+
     static const struct {
         uint32_t counter[4];
         uint64_t key;
@@ -24,6 +25,7 @@ static void known_answers(void **state)
          UINT64_C(0x299f31d0a4093822),
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
+
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         uint32_t out[4];
         tap_philox(out, CASES[i].counter, CASES[i].key);

@@ -33,7 +33,8 @@ static void lanes_part_in_the_first_block_that_differs_and_for_good(void **state
     assert_int_equal(tree->levels[0].n_nodes, 2);
     assert_int_equal(tree->levels[1].n_nodes, 2);
     assert_int_equal(tree->levels[2].n_nodes, 3);
-    assert_int_equal(tree->levels[3].n_nodes, 3); /* equal again, but the past differs */
+    assert_int_equal(tree->levels[3].n_nodes,
+                     3); /* equal again, but the past differs */
     const tap_level *last = &tree->levels[3];
     assert_int_equal(last->node_of[0], last->node_of[3]);
     assert_int_not_equal(last->node_of[0], last->node_of[1]);

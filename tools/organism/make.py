@@ -5,8 +5,8 @@ the two subjects, the test scenes and the golden vectors. Every step is skipped 
 directory and long ones resume from a checkpoint; at most two processes of one thread run at a time.
 """
 import argparse
+import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -19,7 +19,7 @@ VARIANTS = ("blur", "exact")
 def commands(chain, env):
     """Starts one chain of commands, each run only if the one before succeeded."""
     return subprocess.Popen([sys.executable, "-c", "import subprocess,sys,json\n"
-                             "for c in json.loads(sys.argv[1]): subprocess.run(c, check=True)", __import__("json").dumps(chain)], env=env)
+                             "for c in json.loads(sys.argv[1]): subprocess.run(c, check=True)", json.dumps(chain)], env=env)
 
 
 def both(left, right, env):
@@ -56,8 +56,8 @@ def main():
         out = []
         for s in SEEDS:
             vs = ("--variant", v, "--seed", str(s))
-            out += [train("projector", *vs), train("joint", *vs), measure("lens", *vs), measure("text", *vs)]
-        return out + [measure("accuracy", "--variant", v)]
+            out += [train("projector", *vs), train("joint", *vs), measure("lens", *vs)]
+        return out + [measure("text", "--variant", v, "--scenes", "100"), measure("accuracy", "--variant", v)]
     both(stages("blur"), stages("exact"), env)
     both([measure("lens", "--random", "--scenes", "100")], [], env)
     both([measure("summary")], [], env)
@@ -67,9 +67,7 @@ def main():
         both([py("export.py", "--work", work, "--variant", v, "--out", out, "--check")], [], env)
     both([py("ship.py", "--out", os.path.join(args.share, "scenes"))], [], env)
     both([py("golden.py", "--share", args.share, "--out", args.golden)], [], env)
-    for f in sorted(os.listdir(work)):
-        if f.endswith((".log", ".json", ".txt")) and f != "tokenizer.json":
-            shutil.copy(os.path.join(work, f), os.path.join(HERE, "logs", f))
+    both([py("report.py", "--work", work)], [], env)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+/* Tables of masks: read, or refused with a message. */
+#define _DEFAULT_SOURCE 1 /* mkstemps */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "lab/dataset_masks.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    char path[] = "/tmp/tapetum-fuzz-XXXXXX.tsv";
+    tap_error err;
+    const int fd = mkstemps(path, (int)strlen(".tsv"));
+    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
+        abort();
+    (void)close(fd);
+    tap_mask_table *table = NULL;
+    tap_items items;
+    if (tap_mask_table_open(&table, path, &err) == TAP_OK) {
+        if (tap_mask_table_read(&items, table, tap_mask_table_image(table, 0), &err) ==
+            TAP_OK)
+            tap_items_clear(&items);
+        tap_mask_table_close(table);
+    }
+    (void)unlink(path);
+    return 0;
+}
