@@ -68,6 +68,11 @@ SHARED_LINK := libtapetum.so
 SHAREDFLAGS = -shared -Wl,-soname,$(SHARED)
 endif
 
+# Commands are shown with V=1.
+ifndef V
+MAKEFLAGS += --silent
+endif
+
 all: $(B)/tapetum $(B)/libtapetum.a $(B)/$(SHARED) $(B)/tapetum.1 $(B)/tapetum.pc
 
 $(B)/%.o: %.c Makefile VERSION
