@@ -301,9 +301,33 @@ out:
     return status;
 }
 
-static bool is_space(char c)
+/* Bytes of the Unicode white space (property White_Space) at text[at]; 0 if it is none. */
+static size_t space_bytes(const char *text, size_t n_bytes, size_t at)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+                                       "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
+                                       "\xe2\x81\x9f", "\xe3\x80\x80"};
+    if (at >= n_bytes)
+        return 0;
+    if (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r'))
+        return 1;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        const size_t n = strlen(wide[i]);
+        if (n_bytes - at >= n && memcmp(text + at, wide[i], n) == 0)
+            return n;
+    }
+    const bool general = n_bytes - at >= 3 && memcmp(text + at, "\xe2\x80", 2) == 0;
+    return general && (unsigned char)text[at + 2] <= 0x8aU ? 3
+                                                           : 0; /* U+2000 - U+200A */
+}
+
+/* Bytes of the white space that ends at text[end]. */
+static size_t space_before(const char *text, size_t end)
+{
+    for (size_t n = 1; n <= 3 && n <= end; n++)
+        if (space_bytes(text, end, end - n) == n)
+            return n;
+    return 0;
 }
 
 static bool is_word(const char *text, size_t n_bytes, size_t at)
@@ -355,14 +379,15 @@ tap_status tap_tokenizer_encode(int32_t **ids, size_t *n_ids,
             continue;
         }
         size_t end = at;
-        while (a->left_strip && end > begin && is_space(text[end - 1]))
-            end--;
+        for (size_t n;
+             a->left_strip && end > begin && (n = space_before(text, end)) > 0;)
+            end -= n;
         TAP_TRY_OUT(
             encode_segment(&list, t, text + begin, end - begin, begin == 0, err));
         TAP_TRY_OUT(put_id(&list, a->id, err));
         at += a->n_bytes;
-        while (a->right_strip && at < n_bytes && is_space(text[at]))
-            at++;
+        for (size_t n; a->right_strip && (n = space_bytes(text, n_bytes, at)) > 0;)
+            at += n;
         begin = at;
     }
     TAP_TRY_OUT(
