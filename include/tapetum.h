@@ -57,6 +57,76 @@ typedef struct tap_error {
 /* The library's version, "major.minor.patch". */
 TAP_API const char *tap_version(void);
 
+/* ---- a model ---- */
+
+/* An open model: configuration, tokenizer, mapped weights. Immutable; threads may share it. */
+typedef struct tap_model tap_model;
+
+/* Opens a Hugging Face model directory, unmodified. Every tensor that will be used is found
+ * and its shape checked; weights stay mapped in their stored type.
+ * Errors: TAP_EIO, TAP_EFORMAT, TAP_EUNSUPPORTED, naming file, expected and found.
+ * Memory: a few MB beside the mapping. */
+TAP_API TAP_NODISCARD tap_status tap_model_open(tap_model **out, const char *directory,
+                                                tap_error *err);
+/* NULL is allowed. */
+TAP_API void tap_model_close(tap_model *model);
+
+/* ---- one image: ranks of words at every patch and depth ---- */
+
+/* What to ask of one image. Initialise with TAP_QUESTION_INIT; texts are borrowed during
+ * the call. */
+typedef struct tap_question {
+    size_t struct_size;        /* set by TAP_QUESTION_INIT */
+    const char *image;         /* path of a JPEG or PNG */
+    const char *const *labels; /* [n_labels] words, e.g. "tail" */
+    size_t n_labels;
+    const char *const
+        *conditions; /* [n_conditions] texts, "" is clean; NULL: clean alone */
+    size_t n_conditions;
+    const char *part_mask;   /* path of an 8-bit PNG, not 0 inside; NULL: none */
+    const char *object_mask; /* the same of the whole object */
+    const char *prompt;      /* with <image> once; NULL: the family's default */
+    int n_threads;           /* 0: all processors */
+} tap_question;
+
+#define TAP_QUESTION_INIT                                                              \
+    {                                                                                  \
+        sizeof(tap_question), NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0              \
+    }
+
+typedef struct tap_answer tap_answer;
+
+/* Runs the image under all conditions (they share every state they can) and ranks each
+ * label among all words by the logit lens, final norm applied once.
+ * Errors: TAP_EINVAL for a condition or label (the message names word and place), those of
+ *         reading, TAP_ENUMERIC if a receipt does not hold.
+ * Threads: one call per thread; the model is shared. */
+TAP_API TAP_NODISCARD tap_status tap_ask(tap_answer **out, const tap_model *model,
+                                         const tap_question *question, tap_error *err);
+TAP_API void tap_answer_free(tap_answer *answer);
+
+/* Patches of the image in raster order, and depths: 0 is what enters the decoder. */
+TAP_API int64_t tap_answer_n_patches(const tap_answer *answer);
+TAP_API int tap_answer_n_depths(const tap_answer *answer);
+/* Best rank over the label's single-token forms, [n_patches], 1 = best, ties count half.
+ * Borrowed until tap_answer_free. */
+TAP_API const float *tap_answer_ranks(const tap_answer *answer, size_t condition,
+                                      int depth, size_t label);
+/* Whether a patch belongs to the part mask (false without one). */
+TAP_API bool tap_answer_in_part(const tap_answer *answer, int64_t patch);
+
+/* ---- a whole experiment ---- */
+
+/* Runs an experiment file into a results database, or goes on with one that was stopped.
+ * *stop, checked between batches, ends the run with TAP_ESTOPPED and everything done so far
+ * saved; NULL: never. n_threads 0: all processors; memory_bytes 0: 2 GiB for states.
+ * docs/schema.md describes the database. */
+TAP_API TAP_NODISCARD tap_status tap_experiment_run(const char *experiment_path,
+                                                    const char *database_path,
+                                                    int n_threads, size_t memory_bytes,
+                                                    const volatile bool *stop,
+                                                    tap_error *err);
+
 #ifdef __cplusplus
 }
 #endif

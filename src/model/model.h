@@ -21,7 +21,7 @@ typedef struct tap_block_weights {
     tap_affine down;       /* [d_model][d_mlp] */
 } tap_block_weights;
 
-typedef struct tap_model {
+struct tap_model {
     tap_spec spec;
     tap_weights *weights;
     tap_tokenizer *tokenizer;
@@ -35,14 +35,8 @@ typedef struct tap_model {
     tap_block_weights *lm_blocks;        /* [n_blocks] */
     tap_affine final_norm;               /* [d_lm] */
     tap_tensor head;                     /* [d_vocab][d_lm]; embed when tied */
-} tap_model;
+};
 
-/* Opens a Hugging Face model directory: configuration, tokenizer, weights (mapped, not
- * read). Every tensor that will be used is found and its shape checked here.
- * Errors: TAP_EIO, TAP_EFORMAT, TAP_EUNSUPPORTED, naming file, expected and found.
- * Memory: a few MB beside the mapping.   Threads: safe on distinct models. */
-TAP_NODISCARD tap_status tap_model_open(tap_model **out, const char *directory,
-                                        tap_error *err);
-void tap_model_close(tap_model *model);
+/* tap_model_open and tap_model_close are public: tapetum.h. */
 
 #endif
