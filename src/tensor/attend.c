@@ -2,7 +2,8 @@
  *
  * HOW IT WORKS. Keys and values of a head are packed once. For each tile of query rows the
  * scores of that tile alone are held: product, cuts, softmax, product. Keys after a causal
- * tile are neither scored nor read; their weights would be exactly 0 and add nothing.
+ * tile are neither scored nor read; their weights would be exactly 0 and add nothing. A
+ * tile whose rows keep one key each is copied.
  *
  * SAME BITS. A weight depends on its row alone; sums over keys run in the order of
  * gemm.h. So a row does not depend on the tile it sits in nor on what follows it. */
@@ -92,8 +93,8 @@ static void pack_values(float *values, const tap_loops *loops, const float *v,
     }
 }
 
-/* scores[r][s] = scale <q_r, k_s>; keys n_seen .. n_k are -inf, and so is what a causal
- * mask forbids. */
+/* scores[r][s] = scale <q_r, k_s>; where somebody looks, what a causal mask forbids is
+ * -inf. */
 static void score(float *scores, float *packed, const tap_loops *loops, const float *q,
                   const float *keys, const tap_attend_args *a, int64_t first,
                   int64_t n_rows, int64_t n_seen)
@@ -109,9 +110,8 @@ static void score(float *scores, float *packed, const tap_loops *loops, const fl
     for (int64_t r = 0; r < n_rows; r++) {
         float *row = scores + r * a->n_k;
         const int64_t end = a->causal ? a->first_q + first + r + 1 : a->n_k;
-        for (int64_t s = 0; s < end; s++)
-            row[s] *= a->scale;
-        for (int64_t s = end; s < a->n_k; s++)
+        loops->scale(row, a->scale, end);
+        for (int64_t s = end; a->scores && s < a->n_k; s++)
             row[s] = -INFINITY;
     }
 }
@@ -170,25 +170,24 @@ static int64_t change_scores(float *w, const row *r, tap_head_receipt *count)
     return r->end - n_cut;
 }
 
-/* What is changed after it. */
+/* What is changed after it. Returns how many edges were zeroed. */
 static int64_t change_weights(float *w, const float *clean, const row *r,
                               tap_head_receipt *count)
 {
     const tap_edges *e = r->a->edges;
-    const uint64_t *frozen = bits_of(e->frozen, r), *cut = bits_of(e->cut, r);
-    for (int64_t s = 0; frozen && s < r->end; s++) {
-        if (!tap_bits_get(frozen, s) || (cut && tap_bits_get(cut, s)))
-            continue;
-        w[s] = clean[s];
-        count->frozen++;
-    }
-    const uint64_t *zeroed = bits_of(e->zeroed, r);
+    const uint64_t *cut = bits_of(e->cut, r), *zeroed = bits_of(e->zeroed, r);
+    const uint64_t *frozen = bits_of(e->frozen, r);
     int64_t n_zeroed = 0;
-    for (int64_t s = 0; zeroed && s < r->end; s++) {
-        if (!tap_bits_get(zeroed, s) || (cut && tap_bits_get(cut, s)))
+    for (int64_t s = 0; (zeroed || frozen) && s < r->end; s++) {
+        if (cut && tap_bits_get(cut, s))
             continue;
-        w[s] = 0.0F;
-        n_zeroed++;
+        if (zeroed && tap_bits_get(zeroed, s)) {
+            w[s] = 0.0F;
+            n_zeroed++;
+        } else if (frozen && tap_bits_get(frozen, s)) {
+            w[s] = clean[s];
+            count->frozen++;
+        }
     }
     count->zeroed += n_zeroed;
     return n_zeroed;
@@ -219,7 +218,10 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a, in
         r.end = a->causal ? r.t + 1 : a->n_k;
         int64_t n_used = change_scores(w, &r, count);
         count->rows_emptied += n_used == 0;
-        loops->softmax(w, r.end);
+        if (n_used > 0)
+            loops->softmax(w, r.end);
+        else
+            memset(w, 0, (size_t)r.end * sizeof *w);
         memset(w + r.end, 0, (size_t)(a->n_k - r.end) * sizeof *w);
         if (e) {
             if (e->frozen)
@@ -251,6 +253,59 @@ static void mix(const bench *b, const tap_loops *loops, const tap_attend_args *a
     }
 }
 
+/* Whether nothing but a cut is asked of this head: no maps, no changed weights. */
+static bool only_cut(const tap_attend_args *a)
+{
+    const tap_edges *e = a->edges;
+    return e && e->cut && !e->zeroed && !e->frozen && !e->log_scale && !a->scores &&
+           !a->pattern;
+}
+
+/* The only key that a query row reads; -1 if it reads none or several. */
+static int64_t only_key(const row *r)
+{
+    const uint64_t *cut = bits_of(r->a->edges->cut, r);
+    int64_t key = -1;
+    for (int64_t i = 0; i < tap_bits_words(r->end); i++) {
+        const int64_t n = r->end - i * 64;
+        const uint64_t within = n < 64 ? (UINT64_C(1) << n) - 1 : ~UINT64_C(0);
+        const uint64_t kept = ~cut[i] & within;
+        if (kept == 0)
+            continue;
+        if (key >= 0 || (kept & (kept - 1)) != 0)
+            return -1;
+        key = i * 64 + __builtin_ctzll(kept);
+    }
+    return key;
+}
+
+/* A tile whose rows read one key each needs no scores: the weight is 1 and z = v. Returns
+ * false, with nothing done, for any other tile. */
+static bool copy_isolated(float *z, const float *v, const tap_attend_args *a, int head,
+                          int64_t first, int64_t n_rows, tap_head_receipt *count)
+{
+    int64_t keys[TILE_ROWS];
+    tap_head_receipt sum = {0};
+    for (int64_t q = 0; q < n_rows; q++) {
+        row r = {.a = a,
+                 .t = a->first_q + first + q,
+                 .edge_class = a->edges->class_of_head[head]};
+        r.end = a->causal ? r.t + 1 : a->n_k;
+        keys[q] = only_key(&r);
+        if (keys[q] < 0)
+            return false;
+        sum.allowed += r.end;
+        sum.cut += r.end - 1;
+        sum.used++;
+    }
+    for (int64_t q = 0; q < n_rows; q++)
+        for (int64_t i = 0; i < a->d_head;
+             i++) /* adding 0 as the product does: no -0 */
+            z[q * a->stride_z + i] = v[keys[q] * a->stride_kv + i] + 0.0F;
+    tap_head_receipt_add(count, &sum);
+    return true;
+}
+
 void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
                      float *scratch)
 {
@@ -258,17 +313,25 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
     const int64_t at = (int64_t)head * a->d_head;
     const int64_t kv = (int64_t)(head / (a->n_heads / a->n_kv_heads)) * a->d_head;
     const bool frozen = a->edges && a->edges->frozen;
+    const bool isolated = only_cut(a);
+    bool packed = false;
     tap_head_receipt count = {0};
-    pack_keys(b.keys, loops, a->k + kv, a);
-    pack_values(b.values, loops, a->v + kv, a);
-    if (frozen)
-        pack_keys(b.clean_keys, loops, a->k_clean + kv, a);
     for (int64_t first = 0; first < a->n_q; first += TILE_ROWS) {
         const int64_t n = a->n_q - first < TILE_ROWS ? a->n_q - first : TILE_ROWS;
         const int64_t last = a->first_q + first + n;
         const int64_t n_seen = a->causal && last < a->n_k ? last : a->n_k;
         const int64_t map = ((int64_t)head * a->n_q + first) * a->n_k;
         const size_t map_bytes = (size_t)(n * a->n_k) * sizeof(float);
+        float *z = a->z + first * a->stride_z + at;
+        if (isolated && copy_isolated(z, a->v + kv, a, head, first, n, &count))
+            continue;
+        if (!packed) {
+            pack_keys(b.keys, loops, a->k + kv, a);
+            pack_values(b.values, loops, a->v + kv, a);
+            if (frozen)
+                pack_keys(b.clean_keys, loops, a->k_clean + kv, a);
+            packed = true;
+        }
         score(b.scores, b.rows, loops, a->q + first * a->stride_q + at, b.keys, a,
               first, n, n_seen);
         if (a->scores)
@@ -279,7 +342,7 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
         weigh(&b, loops, a, head, first, n, &count);
         if (a->pattern)
             memcpy(a->pattern + map, b.scores, map_bytes);
-        mix(&b, loops, a, a->z + first * a->stride_z + at, n, n_seen);
+        mix(&b, loops, a, z, n, n_seen);
     }
     if (a->receipt)
         tap_head_receipt_add(&a->receipt[head], &count);

@@ -27,11 +27,11 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
         for (int64_t j = 0; j < n_words; j += nr, panel += stride_words) {
             const int64_t n = smaller(nr, n_words - j);
             float *c = y + r * stride_y + j;
-            if (m == mr && n == nr) {
-                isa->block(c, stride_y, rows, panel, depth, add);
+            if (n == nr || 2 * n == nr) {
+                isa->block(c, stride_y, rows, panel, depth, add, (int)m, (int)n);
                 continue;
             }
-            isa->block(edge, nr, rows, panel, depth, false);
+            isa->block(edge, nr, rows, panel, depth, false, (int)m, (int)n);
             for (int64_t i = 0; i < m; i++)
                 for (int64_t k = 0; k < n; k++)
                     c[i * stride_y + k] =
@@ -148,16 +148,17 @@ size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads)
 enum { PORTABLE_ROWS = 4, PORTABLE_WORDS = 16 };
 
 static void block_portable(float *c, int64_t stride_c, const float *a, const float *b,
-                           int64_t depth, bool add)
+                           int64_t depth, bool add, int m, int n)
 {
+    const int width = 2 * n <= PORTABLE_WORDS ? PORTABLE_WORDS / 2 : PORTABLE_WORDS;
     float sum[PORTABLE_ROWS][PORTABLE_WORDS] = {{0}};
     for (int64_t k = 0; k < depth; k++)
-        for (int r = 0; r < PORTABLE_ROWS; r++)
-            for (int j = 0; j < PORTABLE_WORDS; j++)
+        for (int r = 0; r < m; r++)
+            for (int j = 0; j < width; j++)
                 sum[r][j] = __builtin_fmaf(a[k * PORTABLE_ROWS + r],
                                            b[k * PORTABLE_WORDS + j], sum[r][j]);
-    for (int r = 0; r < PORTABLE_ROWS; r++)
-        for (int j = 0; j < PORTABLE_WORDS; j++)
+    for (int r = 0; r < m; r++)
+        for (int j = 0; j < width; j++)
             c[r * stride_c + j] = add ? c[r * stride_c + j] + sum[r][j] : sum[r][j];
 }
 

@@ -26,9 +26,11 @@ enum {
 typedef struct tap_gemm_isa {
     int n_rows, n_words; /* the block of y held in registers; n_words divides TILE */
     /* c[r,j] = or += sum over k of a[k][r] b[k][j], k ascending.
-     * a [depth][n_rows], b [depth][n_words] packed; rows of c stride_c floats apart. */
+     * a [depth][n_rows], b [depth][n_words] packed; rows of c stride_c floats apart.
+     * Only the first m rows are written, and the first half of the words when n allows:
+     * the ends of a matrix cost what they weigh. */
     void (*block)(float *c, int64_t stride_c, const float *a, const float *b,
-                  int64_t depth, bool add);
+                  int64_t depth, bool add, int m, int n);
     /* b[k][j] = element k of row j of w, widened; rows stride_bytes apart, unaligned;
      * rows j >= n_valid are 0. dtype is F32, F16 or BF16. */
     void (*pack_words)(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,

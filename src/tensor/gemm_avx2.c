@@ -5,31 +5,53 @@
 
 enum { MR = 6, NR = 16 };
 
-static void block(float *c, int64_t stride_c, const float *a, const float *b,
-                  int64_t depth, bool add)
+/* M rows by N vectors of words, both known to the compiler. */
+static inline __attribute__((always_inline)) void run(float *c, int64_t stride_c,
+                                                      const float *a, const float *b,
+                                                      int64_t depth, bool add, int m,
+                                                      const int M, const int N)
 {
     __m256 sum[MR][2];
 #    pragma GCC unroll 6
-    for (int r = 0; r < MR; r++)
+    for (int r = 0; r < M; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_ps();
     for (int64_t k = 0; k < depth; k++, a += MR, b += NR) {
-        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+        const __m256 b0 = _mm256_loadu_ps(b);
+        const __m256 b1 = N == 2 ? _mm256_loadu_ps(b + 8) : b0;
 #    pragma GCC unroll 6
-        for (int r = 0; r < MR; r++) {
+        for (int r = 0; r < M; r++) {
             const __m256 a_r = _mm256_broadcast_ss(a + r);
             sum[r][0] = _mm256_fmadd_ps(a_r, b0, sum[r][0]);
-            sum[r][1] = _mm256_fmadd_ps(a_r, b1, sum[r][1]);
+            if (N == 2)
+                sum[r][1] = _mm256_fmadd_ps(a_r, b1, sum[r][1]);
         }
     }
 #    pragma GCC unroll 6
-    for (int r = 0; r < MR; r++) {
+    for (int r = 0; r < M; r++) {
         float *c_r = c + r * stride_c;
-        if (add) {
-            sum[r][0] = _mm256_add_ps(_mm256_loadu_ps(c_r), sum[r][0]);
-            sum[r][1] = _mm256_add_ps(_mm256_loadu_ps(c_r + 8), sum[r][1]);
-        }
-        _mm256_storeu_ps(c_r, sum[r][0]);
-        _mm256_storeu_ps(c_r + 8, sum[r][1]);
+        if (r >= m)
+            return;
+#    pragma GCC unroll 2
+        for (int j = 0; j < N; j++, c_r += 8)
+            _mm256_storeu_ps(c_r, add ? _mm256_add_ps(_mm256_loadu_ps(c_r), sum[r][j])
+                                      : sum[r][j]);
+    }
+}
+
+static void block(float *c, int64_t stride_c, const float *a, const float *b,
+                  int64_t depth, bool add, int m, int n)
+{
+    if (2 * n <= NR) {
+        if (m <= 1)
+            run(c, stride_c, a, b, depth, add, m, 1, 1);
+        else
+            run(c, stride_c, a, b, depth, add, m, MR, 1);
+    } else if (m <= 1) {
+        run(c, stride_c, a, b, depth, add, m, 1, 2);
+    } else if (m <= 3) {
+        run(c, stride_c, a, b, depth, add, m, 3, 2);
+    } else {
+        run(c, stride_c, a, b, depth, add, m, MR, 2);
     }
 }
 

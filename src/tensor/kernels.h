@@ -48,9 +48,15 @@ typedef struct tap_edges {
                                      softmax, the rest is not renormalised */
     const uint64_t *uniform;      /* [n_classes][n_words] query rows whose allowed keys
                                      all get the same weight */
-    const uint64_t *frozen; /* [n_classes][n_tok][n_words]: weight of the clean run,
-                                     computed from q_clean and k_clean */
+    const uint64_t *frozen; /* [n_classes][n_tok][n_words]: weight of the clean run */
 } tap_edges;
+
+/* ORDER IN A ROW. Scores are scaled by log_scale (or levelled by uniform), cut, and made
+ * weights by softmax over the keys that are left. Then frozen edges get the weight they
+ * have in the clean run: softmax of scale <q_clean, k_clean> over all keys that the base
+ * mask allows. The other edges of that row keep the weights they have; nothing is
+ * renormalised, so such a row need not sum to 1. Then zeroed edges get 0. A cut edge stays
+ * cut whatever else names it; a zeroed edge is zeroed even if frozen. */
 
 /* What attention did, per head; counts add up over calls. Measured in the loop that uses
  * the weights. allowed = used + cut + zeroed, asserted after every run. */
@@ -132,15 +138,19 @@ typedef struct tap_kernels {
     void (*rope)(float *x, int64_t stride_x, int64_t n_rows, int n_heads, int d_head,
                  const float *cos, const float *sin, const tap_workspace *work);
 
-    /* n independent attention problems; threads own (problem, head) pairs. */
+    /* n independent attention problems of equal heads; threads own (problem, head) pairs.
+     * Cut and forbidden keys weigh exactly 0, so with finite values a row does not depend
+     * on them in any bit. A row whose scores are not numbers yields none. */
     void (*attend)(const tap_attend_args *args, int64_t n, const tap_workspace *work);
 
     /* Ranks of labels in the vocabulary, without a logits array.
      *   rank[r,l] = 1 + #{v : z_v > z_y} + 0.5 #{v != y : z_v = z_y},  z = w x_r
      * x [n_rows][d] (normed states), w [n_vocab][d], labels [n_labels] word ids,
      * ranks and, unless NULL, label_logits [n_rows][n_labels]. candidates: NULL for the
-     * whole vocabulary, else a bit set [n_vocab]; labels must be members. The logit of a
-     * word has the same bits here as from linear(). */
+     * whole vocabulary, else a bit set [n_vocab], 0 past its end; labels must be members,
+     * and only members are read. The logit of a word has the same bits here as from
+     * linear(). A label whose logit is not a number ranks last; another word's never
+     * beats or ties. */
     void (*rank)(float *ranks, float *label_logits, const float *x, int64_t n_rows,
                  const tap_tensor *w, const int32_t *labels, int64_t n_labels,
                  const uint64_t *candidates, const tap_workspace *work);

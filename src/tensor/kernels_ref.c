@@ -161,7 +161,7 @@ static real score_of(const row *r, const float *q, const float *k, int64_t key)
     return sum * (real)a->scale;
 }
 
-/* w = softmax(w) over n scores; all 0 if every score is -inf. Sums in f64. */
+/* w = softmax(w) over n scores, at least one of them above -inf. Sums in f64. */
 static void softmax(real *w, int64_t n)
 {
     real most = -(real)INFINITY;
@@ -169,10 +169,10 @@ static void softmax(real *w, int64_t n)
         most = w[s] > most ? w[s] : most;
     double sum = 0.0;
     for (int64_t s = 0; s < n; s++) {
-        w[s] = most == -(real)INFINITY ? 0 : exp(w[s] - most);
+        w[s] = exp(w[s] - most);
         sum += (double)w[s];
     }
-    for (int64_t s = 0; s < n && sum > 0.0; s++)
+    for (int64_t s = 0; s < n; s++)
         w[s] = (real)((double)w[s] / sum);
 }
 
@@ -206,22 +206,25 @@ static void weights_of(real *w, real *clean, const row *r, tap_head_receipt *cou
         }
     }
     count->rows_emptied += n_used == 0;
-    softmax(w, a->n_k);
+    if (n_used > 0)
+        softmax(w, a->n_k);
+    for (int64_t s = 0; n_used == 0 && s < a->n_k; s++)
+        w[s] = 0;
     if (e && e->frozen) {
         for (int64_t s = 0; s < a->n_k; s++)
             clean[s] = score_of(r, a->q_clean, a->k_clean, s);
         softmax(clean, a->n_k);
     }
     for (int64_t s = 0; s < a->n_k; s++) {
-        const bool is_cut = edge_in(e ? e->cut : NULL, r, s);
-        if (!is_cut && edge_in(e ? e->frozen : NULL, r, s)) {
-            w[s] = clean[s];
-            count->frozen++;
-        }
-        if (!is_cut && edge_in(e ? e->zeroed : NULL, r, s)) {
+        if (edge_in(e ? e->cut : NULL, r, s))
+            continue;
+        if (edge_in(e ? e->zeroed : NULL, r, s)) {
             w[s] = 0;
             count->zeroed++;
             n_used--;
+        } else if (edge_in(e ? e->frozen : NULL, r, s)) {
+            w[s] = clean[s];
+            count->frozen++;
         }
     }
     count->used += n_used;

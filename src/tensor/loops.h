@@ -19,8 +19,9 @@ typedef struct tap_loops {
     void (*add)(float *y, const float *x, int64_t n);      /* y += x */
     void (*rope)(float *x, int n_heads, int d_head, const float *cosine,
                  const float *sine);
-    /* w = softmax(w) over n scores, in place: f32 exp, f64 sum over 16 lanes by key; all 0
-     * when every score is -inf. */
+    void (*scale)(float *x, float factor, int64_t n); /* x *= factor */
+    /* w = softmax(w) over n scores, in place: f32 exp, f64 sum over 16 lanes by key. Not a
+     * number when every score is -inf: callers know rows without a key beforehand. */
     void (*softmax)(float *w, int64_t n);
     /* greater and equal: how many of n values are above and equal to z */
     void (*count)(int32_t *greater, int32_t *equal, const float *values, int64_t n,

@@ -138,6 +138,13 @@ static void rope(float *x, int n_heads, int d_head, const float *cosine,
     }
 }
 
+static void scale(float *x, float factor, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
 static void softmax(float *w, int64_t n)
 {
     float most_of[LANES];
@@ -154,17 +161,13 @@ static void softmax(float *w, int64_t n)
     float most = -INFINITY;
     for (int l = 0; l < LANES; l++)
         most = most_of[l] > most ? most_of[l] : most;
-    if (most == -INFINITY) {
-        memset(w, 0, (size_t)n * sizeof *w);
-        return;
-    }
 #pragma omp simd
     for (int64_t s = 0; s < n; s++)
         w[s] = exp_f32(w[s] - most);
-    const double sum = moment(w, n, 0.0, false);
+    const double one_by_sum = 1.0 / moment(w, n, 0.0, false);
 #pragma omp simd
     for (int64_t s = 0; s < n; s++)
-        w[s] = (float)((double)w[s] / sum);
+        w[s] = (float)((double)w[s] * one_by_sum);
 }
 
 static void count(int32_t *greater, int32_t *equal, const float *values, int64_t n,
@@ -188,5 +191,6 @@ const tap_loops TAP_LOOPS = {.name = TAP_LOOPS_NAME,
                              .multiply = multiply,
                              .add = add,
                              .rope = rope,
+                             .scale = scale,
                              .softmax = softmax,
                              .count = count};

@@ -3,7 +3,8 @@
  * HOW IT WORKS. The logits of the labels come first, from the same product that makes all
  * others, so they have the same bits when their word streams past. Threads own tiles of
  * words; each keeps the logits of one tile and its own counters, which are integers, so
- * their sum does not depend on who counted what. */
+ * their sum does not depend on who counted what. Words that stand apart (labels, members
+ * of a closed vocabulary) are gathered; no other word is touched. */
 #include "tensor/rank.h"
 
 #include <assert.h>
@@ -24,8 +25,8 @@ static size_t aligned(size_t n_floats)
 
 /* Where everything lies in the scratch; counts in floats. */
 typedef struct layout {
-    size_t packed, words, tile, counts, logits, end; /* offsets; words .. per thread */
-    size_t per_thread;
+    size_t logits, own, end;                    /* after the packed rows */
+    size_t gathered, ids, tile, counts, stride; /* of one thread, after its words */
 } layout;
 
 static layout lay_out(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads)
@@ -36,11 +37,13 @@ static layout lay_out(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
     const size_t depth =
         (size_t)(d + TAP_GEMM_DEPTH - 1) / TAP_GEMM_DEPTH * TAP_GEMM_DEPTH;
     l.logits = aligned(panels * depth);
-    l.words = l.logits + aligned((size_t)(n_rows * n_labels));
-    l.tile = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_DEPTH);
+    l.own = l.logits + aligned((size_t)(n_rows * n_labels));
+    l.gathered = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_DEPTH);
+    l.ids = l.gathered + aligned((size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_DEPTH);
+    l.tile = l.ids + aligned(TAP_GEMM_TILE);
     l.counts = l.tile + aligned((size_t)n_rows * TAP_GEMM_TILE);
-    l.per_thread = l.counts + aligned(2 * (size_t)(n_rows * n_labels));
-    l.end = l.words + (size_t)n_threads * l.per_thread;
+    l.stride = l.counts + aligned(2 * (size_t)(n_rows * n_labels));
+    l.end = l.own + (size_t)n_threads * l.stride;
     return l;
 }
 
@@ -52,71 +55,134 @@ size_t tap_rank_bytes(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
 /* One call, shared by all threads. */
 typedef struct job {
     const tap_loops *loops;
-    const float *packed;
-    int64_t n_rows, n_labels;
+    float *packed; /* [depth blocks][row panels][DEPTH][mr] */
+    int64_t n_rows, d, n_vocab, n_panels, n_labels;
     const tap_tensor *w;
-    const uint64_t *candidates;
     const float *label_logits; /* [n_rows][n_labels] */
 } job;
 
-static void pack_all(float *packed, const tap_gemm_isa *g, const float *x,
-                     int64_t n_rows, int64_t d, int64_t panel)
+/* Of one thread. */
+typedef struct place {
+    float *words;            /* [panels of a tile][DEPTH][nr] */
+    unsigned char *gathered; /* [nr][DEPTH] elements of w */
+    int32_t *ids;            /* [TILE] */
+    float *tile;             /* [n_rows][TILE] logits */
+    int32_t *counts;         /* [n_rows][n_labels][2] above, equal */
+} place;
+
+static place place_of(float *base, const layout *at, int thread)
 {
-    const int64_t n_panels = (n_rows + g->n_rows - 1) / g->n_rows;
-    const int64_t block = n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    const int64_t row = panel * g->n_rows;
-    for (int64_t k = 0; k < d; k += TAP_GEMM_DEPTH)
-        g->pack_rows(packed + k / TAP_GEMM_DEPTH * block +
-                         panel * TAP_GEMM_DEPTH * g->n_rows,
-                     x + row * d + k, d, (int)smaller(g->n_rows, n_rows - row),
-                     smaller(TAP_GEMM_DEPTH, d - k));
+    float *own = base + at->own + (size_t)thread * at->stride;
+    return (place){.words = own,
+                   .gathered = (unsigned char *)(own + at->gathered),
+                   .ids = (int32_t *)(void *)(own + at->ids),
+                   .tile = own + at->tile,
+                   .counts = (int32_t *)(void *)(own + at->counts)};
 }
 
-/* tile[r][j] = logit of word ids[j] (or first + j) for row r. */
-static void product(float *tile, float *words, const job *b, int64_t first, int64_t n)
+static void pack_rows(const job *b, const float *x, int64_t panel)
 {
     const tap_gemm_isa *g = b->loops->gemm;
-    const int64_t d = b->w->shape[1];
+    const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
+    const int64_t row = panel * g->n_rows;
+    for (int64_t k = 0; k < b->d; k += TAP_GEMM_DEPTH)
+        g->pack_rows(b->packed + k / TAP_GEMM_DEPTH * block +
+                         panel * TAP_GEMM_DEPTH * g->n_rows,
+                     x + row * b->d + k, b->d, (int)smaller(g->n_rows, b->n_rows - row),
+                     smaller(TAP_GEMM_DEPTH, b->d - k));
+}
+
+/* Packs depth elements, from k on, of n words: those of ids, or first, first + 1 ... */
+static void pack_words(const job *b, const place *own, const int32_t *ids,
+                       int64_t first, int64_t n, int64_t k, int64_t depth)
+{
+    const tap_gemm_isa *g = b->loops->gemm;
     const size_t element = tap_dtype_bytes(b->w->dtype);
-    const unsigned char *w = b->w->bytes;
-    const int64_t n_panels = (b->n_rows + g->n_rows - 1) / g->n_rows;
-    const int64_t block = n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    for (int64_t k = 0; k < d; k += TAP_GEMM_DEPTH) {
-        const int64_t depth = smaller(TAP_GEMM_DEPTH, d - k);
-        for (int64_t j = 0; j < n; j += g->n_words)
-            g->pack_words(words + j * TAP_GEMM_DEPTH,
-                          w + (size_t)((first + j) * d + k) * element, b->w->dtype,
-                          d * (int64_t)element, (int)smaller(g->n_words, n - j), depth);
-        tap_gemm_macro(g, tile, TAP_GEMM_TILE, b->packed + k / TAP_GEMM_DEPTH * block,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_rows, b->n_rows, words,
+    const size_t row = (size_t)b->d * element, part = (size_t)depth * element;
+    const unsigned char *from = b->w->bytes;
+    from += (size_t)k * element;
+    for (int64_t j = 0; j < n; j += g->n_words) {
+        const int64_t m = smaller(g->n_words, n - j);
+        for (int64_t i = 0; ids && i < m; i++)
+            memcpy(own->gathered + (size_t)i * part, from + (size_t)ids[j + i] * row,
+                   part);
+        g->pack_words(own->words + j * TAP_GEMM_DEPTH,
+                      ids ? own->gathered : from + (size_t)(first + j) * row,
+                      b->w->dtype, (int64_t)(ids ? part : row), (int)m, depth);
+    }
+}
+
+/* tile[r][j] = logit of the j-th of n words for row r. */
+static void product(const job *b, const place *own, const int32_t *ids, int64_t first,
+                    int64_t n)
+{
+    const tap_gemm_isa *g = b->loops->gemm;
+    const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
+    for (int64_t k = 0; k < b->d; k += TAP_GEMM_DEPTH) {
+        const int64_t depth = smaller(TAP_GEMM_DEPTH, b->d - k);
+        pack_words(b, own, ids, first, n, k, depth);
+        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE,
+                       b->packed + k / TAP_GEMM_DEPTH * block,
+                       (int64_t)TAP_GEMM_DEPTH * g->n_rows, b->n_rows, own->words,
                        (int64_t)TAP_GEMM_DEPTH * g->n_words, n, depth, k > 0);
     }
 }
 
-/* Words that are no candidates leave the tile. Returns how many stay. */
-static int64_t keep_candidates(float *tile, const job *b, int64_t first, int64_t n)
+/* ids = candidates number first, first + 1 ... of the set; returns how many, at most
+ * TILE. */
+static int64_t pick(int32_t *ids, const uint64_t *set, int64_t n_vocab, int64_t first)
 {
-    if (!b->candidates)
-        return n;
-    int64_t kept = 0;
-    for (int64_t j = 0; j < n; j++) {
-        if (!tap_bits_get(b->candidates, first + j))
+    int64_t seen = 0, n = 0;
+    for (int64_t i = 0; i < tap_bits_words(n_vocab) && n < TAP_GEMM_TILE; i++) {
+        const int64_t here = __builtin_popcountll(set[i]);
+        if (seen + here <= first) {
+            seen += here;
             continue;
-        for (int64_t r = 0; r < b->n_rows && kept < j; r++)
-            tile[r * TAP_GEMM_TILE + kept] = tile[r * TAP_GEMM_TILE + j];
-        kept++;
+        }
+        for (uint64_t left = set[i]; left && n < TAP_GEMM_TILE; left &= left - 1)
+            if (seen++ >= first)
+                ids[n++] = (int32_t)(i * 64 + __builtin_ctzll(left));
     }
-    return kept;
+    return n;
 }
 
-static void count_tile(int32_t *counts, const job *b, const float *tile, int64_t n)
+static void count_tile(const job *b, const place *own, int64_t n)
 {
     for (int64_t r = 0; r < b->n_rows; r++)
         for (int64_t l = 0; l < b->n_labels; l++) {
             const int64_t at = r * b->n_labels + l;
-            b->loops->count(&counts[2 * at], &counts[2 * at + 1],
-                            tile + r * TAP_GEMM_TILE, n, b->label_logits[at]);
+            b->loops->count(&own->counts[2 * at], &own->counts[2 * at + 1],
+                            own->tile + r * TAP_GEMM_TILE, n, b->label_logits[at]);
         }
+}
+
+/* The logits of labels first .. first + n_words of the product. */
+static void score_labels(float *logits, const job *b, const place *own,
+                         const int32_t *labels, int64_t first)
+{
+    const int64_t n = smaller(b->loops->gemm->n_words, b->n_labels - first);
+    product(b, own, labels + first, 0, n);
+    for (int64_t r = 0; r < b->n_rows; r++)
+        memcpy(logits + r * b->n_labels + first, own->tile + r * TAP_GEMM_TILE,
+               (size_t)n * sizeof *logits);
+}
+
+/* ranks[i] from what all threads counted among n words. */
+static void sum_up(float *ranks, const job *b, float *base, const layout *at,
+                   int n_threads, int64_t n)
+{
+    for (int64_t i = 0; i < b->n_rows * b->n_labels; i++) {
+        int64_t greater = 0, equal = 0;
+        for (int t = 0; t < n_threads; t++) {
+            const place own = place_of(base, at, t);
+            greater += own.counts[2 * i];
+            equal += own.counts[2 * i + 1];
+        }
+        /* the label equals itself once; one that is not a number comes last */
+        ranks[i] = b->label_logits[i] != b->label_logits[i]
+                       ? (float)n
+                       : (float)(1.0 + (double)greater + 0.5 * (double)(equal - 1));
+    }
 }
 
 void tap_rank_rows(const tap_loops *loops, float *ranks, float *label_logits,
@@ -132,51 +198,36 @@ void tap_rank_rows(const tap_loops *loops, float *ranks, float *label_logits,
     const job b = {.loops = loops,
                    .packed = base,
                    .n_rows = n_rows,
+                   .d = d,
+                   .n_vocab = n_vocab,
+                   .n_panels = (n_rows + g->n_rows - 1) / g->n_rows,
                    .n_labels = n_labels,
                    .w = w,
-                   .candidates = candidates,
                    .label_logits = logits};
+    const int64_t n =
+        candidates ? tap_bits_count(candidates, tap_bits_words(n_vocab)) : n_vocab;
+    for (int64_t l = 0; l < n_labels; l++)
+        assert(!candidates || tap_bits_get(candidates, labels[l]));
 #pragma omp parallel num_threads(work->n_threads)
     {
-        float *own = base + at.words + (size_t)omp_get_thread_num() * at.per_thread;
-        float *tile = own + at.tile;
-        int32_t *counts = (int32_t *)(void *)(own + at.counts);
-        memset(counts, 0, 2 * (size_t)(n_rows * n_labels) * sizeof *counts);
+        const place own = place_of(base, &at, omp_get_thread_num());
+        memset(own.counts, 0, 2 * (size_t)(n_rows * n_labels) * sizeof *own.counts);
 #pragma omp for schedule(static)
-        for (int64_t p = 0; p < (n_rows + g->n_rows - 1) / g->n_rows; p++)
-            pack_all(base, g, x, n_rows, d, p);
-#pragma omp for schedule(static)
-        for (int64_t l = 0; l < n_labels; l++) {
-            product(tile, own, &b, labels[l], 1);
-            for (int64_t r = 0; r < n_rows; r++)
-                logits[r * n_labels + l] = tile[r * TAP_GEMM_TILE];
-        }
+        for (int64_t panel = 0; panel < b.n_panels; panel++)
+            pack_rows(&b, x, panel);
 #pragma omp for schedule(dynamic)
-        for (int64_t first = 0; first < n_vocab; first += TAP_GEMM_TILE) {
-            const int64_t n = smaller(TAP_GEMM_TILE, n_vocab - first);
-            product(tile, own, &b, first, n);
-            count_tile(counts, &b, tile, keep_candidates(tile, &b, first, n));
+        for (int64_t l = 0; l < n_labels; l += g->n_words)
+            score_labels(logits, &b, &own, labels, l);
+#pragma omp for schedule(dynamic)
+        for (int64_t first = 0; first < n; first += TAP_GEMM_TILE) {
+            const int64_t m = smaller(TAP_GEMM_TILE, n - first);
+            if (candidates)
+                (void)pick(own.ids, candidates, n_vocab, first);
+            product(&b, &own, candidates ? own.ids : NULL, first, m);
+            count_tile(&b, &own, m);
         }
     }
-    int64_t n_candidates = n_vocab;
-    if (candidates) {
-        n_candidates = 0;
-        for (int64_t v = 0; v < n_vocab; v++)
-            n_candidates += tap_bits_get(candidates, v);
-    }
-    for (int64_t i = 0; i < n_rows * n_labels; i++) {
-        int64_t greater = 0, equal = 0;
-        for (int t = 0; t < work->n_threads; t++) {
-            const float *own = base + at.words + (size_t)t * at.per_thread;
-            const int32_t *counts = (const int32_t *)(const void *)(own + at.counts);
-            greater += counts[2 * i];
-            equal += counts[2 * i + 1];
-        }
-        /* the label equals itself once; one that is not a number comes last */
-        ranks[i] = logits[i] != logits[i]
-                       ? (float)n_candidates
-                       : (float)(1.0 + (double)greater + 0.5 * (double)(equal - 1));
-        if (label_logits)
-            label_logits[i] = logits[i];
-    }
+    sum_up(ranks, &b, base, &at, work->n_threads, n);
+    if (label_logits)
+        memcpy(label_logits, logits, (size_t)(n_rows * n_labels) * sizeof *logits);
 }
