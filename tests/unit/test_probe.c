@@ -1,0 +1,97 @@
+/* Ranks of patches to scores of a part, and the forms of a label. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "../support/scratch.h"
+#include "../support/tiny_model.h"
+#include "lab/label.h"
+#include "lab/probe.h"
+
+static void scores_of_a_part_by_hand(void **state)
+{
+    (void)state;
+    const float ranks[] = {9, 4, 100, 16, 64, 2, 7, 7};    /* 4 rows, 2 labels */
+    const float logits[] = {1, 0, 5, 0, 2, 0, 2, 0, 0, 0}; /* 5 patches */
+    const int32_t both[] = {0, 1}, second[] = {1};
+    const int64_t rows[] = {0, 1, 2}, images[] = {1, 2, 4};
+    tap_probe_input input = {.ranks = ranks,
+                             .logits = logits,
+                             .n_labels = 2,
+                             .n_image = 5,
+                             .forms = both,
+                             .n_forms = 2,
+                             .rows = rows,
+                             .images = images,
+                             .n_patches = 3};
+    tap_score score;
+    tap_error err;
+    float patch[3];
+    assert_int_equal(tap_probe_run(&score, patch, &input, &err), TAP_OK);
+    assert_true(patch[0] == 4.0F && patch[1] == 16.0F && patch[2] == 2.0F);
+    assert_true(score.best_rank == 2.0 && score.median_rank == 4.0);
+    assert_true(fabs(score.mean_log2_rank - (2.0 + 4.0 + 1.0) / 3.0) < 1e-12);
+    /* inside 5 2 0, outside 1 2: wins 5>1 5>2 2>1 and half of 2=2 of six pairs */
+    assert_true(fabs(score.auc_loc - 3.5 / 6.0) < 1e-12);
+    input.forms = second;
+    input.n_forms = 1;
+    input.logits = NULL;
+    input.n_patches = 2;
+    assert_int_equal(tap_probe_run(&score, NULL, &input, &err), TAP_OK);
+    assert_true(score.best_rank == 4.0 && score.median_rank == 10.0);
+    assert_true(isnan(score.auc_loc));
+}
+
+static void forms_are_pieces_spelled_exactly(void **state)
+{
+    (void)state;
+    char directory[SCRATCH_BYTES];
+    tap_error err;
+    int n_ids = 0;
+    char path[SCRATCH_PATH_BYTES];
+    tap_tokenizer *t = NULL;
+    scratch_open(directory);
+    scratch_path(path, directory, "tokenizer.json");
+    assert_int_equal(tiny_tokenizer_write(&n_ids, path, &err), TAP_OK);
+    assert_int_equal(tap_tokenizer_open(&t, directory, &err), TAP_OK);
+    tap_labels labels = {.tokenizer = t,
+                         .forms = TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL};
+    int64_t tail = -1, again = -1, none = -1;
+    assert_int_equal(tap_labels_find(&tail, &labels, "tail", &err), TAP_OK);
+    assert_int_equal(tap_labels_find(&again, &labels, "tail", &err), TAP_OK);
+    assert_int_equal(tail, again);
+    const tap_label *label = &labels.labels[tail];
+    assert_int_equal(label->n_forms, 8);
+    assert_true(label->n_columns >= 1);
+    for (int64_t f = 0; f < label->n_forms; f++) {
+        const tap_label_form *form = &label->forms[f];
+        if (strcmp(form->name, "space") == 0)
+            assert_int_equal(form->token_id,
+                             tap_tokenizer_find(t, "\xe2\x96\x81tail", 7));
+        if (strcmp(form->name, "bare") == 0)
+            assert_int_equal(form->token_id, tap_tokenizer_find(t, "tail", 4));
+        assert_true(form->token_id < 0 ? form->n_tokens > 1 : form->column >= 0);
+    }
+    assert_int_equal(tap_labels_find(&none, &labels, "chainwheel", &err), TAP_OK);
+    assert_int_equal(labels.labels[none].n_columns, 0);
+    assert_int_equal(tap_labels_find(&none, &labels, "", &err), TAP_EINVAL);
+    assert_string_equal(err.message, "the label '' is empty or longer than 123 bytes");
+    tap_labels_clear(&labels);
+    tap_tokenizer_close(t);
+    scratch_close(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_of_a_part_by_hand),
+        cmocka_unit_test(forms_are_pieces_spelled_exactly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
