@@ -73,7 +73,7 @@ ifndef V
 MAKEFLAGS += --silent
 endif
 
-all: $(B)/tapetum $(B)/libtapetum.a $(B)/$(SHARED) $(B)/tapetum.1 $(B)/tapetum.pc
+all: $(B)/tapetum $(B)/libtapetum.a $(B)/$(SHARED) $(B)/tapetum.1
 
 $(B)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
@@ -107,10 +107,6 @@ $(B)/tapetum.1: $(B)/tapetum
 $(B)/completion.%: $(B)/tapetum
 	$< help --completion $* > $@.new && mv $@.new $@
 
-$(B)/tapetum.pc: tapetum.pc.in Makefile VERSION
-	@mkdir -p $(@D)
-	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' -e 's,@PKGS@,$(PKGS),' $< > $@
-
 # Tests see the hidden symbols: they link the static library.
 TEST_LIB := $(if $(CLI_SRC),$(B)/libcli.a) $(B)/libtapetum.a
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o $(TEST_LIB)
@@ -119,7 +115,7 @@ $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(TEST_LIB)
 	$(LINK) $^ $(LIBS) -lcmocka -o $@
 $(B)/examples/%: $(B)/examples/%.o $(B)/libtapetum.a
 	$(LINK) $^ $(LIBS) -o $@
-$(B)/bench/%: $(B)/bench/%.o $(SUPPORT) $(B)/libtapetum.a
+$(B)/bench/%: $(B)/bench/%.o $(B)/libtapetum.a
 	$(LINK) $^ $(LIBS) $(shell pkg-config --libs openblas) -o $@
 
 check: all $(TEST_BIN)
@@ -157,7 +153,7 @@ install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -m 644 $(B)/libtapetum.a $(D)/lib
 	$(INSTALL) -m 755 $(B)/$(SHARED) $(D)/lib
 	ln -sf $(SHARED) $(D)/lib/$(SHARED_LINK)
-	$(INSTALL) -m 644 $(B)/tapetum.pc $(D)/lib/pkgconfig
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' -e 's,@PKGS@,$(PKGS),' tapetum.pc.in > $(D)/lib/pkgconfig/tapetum.pc
 	$(INSTALL) -m 644 $(B)/tapetum.1 $(D)/share/man/man1
 	$(INSTALL) -m 644 $(B)/completion.bash $(D)/share/bash-completion/completions/tapetum
 	$(INSTALL) -m 644 $(B)/completion.zsh $(D)/share/zsh/site-functions/_tapetum

@@ -36,8 +36,13 @@ static const char EXPERIMENT[] =
  * 'make install' put them. */
 static tap_status find_data(char **out, const tap_cli *cli, tap_error *err)
 {
+    char beside[4096] = "";
+    const ssize_t n = readlink("/proc/self/exe", beside, sizeof beside - 64);
+    char *bin = n > 0 ? strstr(beside, "/bin/tapetum") : NULL;
+    if (bin)
+        (void)snprintf(bin, 64, "/share/tapetum/organism");
     const char *const places[] = {tap_args_text(cli->args, "data"), "share/organism",
-                                  TAP_DATA_DIR "/organism"};
+                                  bin ? beside : NULL, TAP_DATA_DIR "/organism"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *table = NULL;
         if (!places[i])
