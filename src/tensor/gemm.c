@@ -152,11 +152,12 @@ static void block_portable(float *c, int64_t stride_c, const float *a, const flo
 {
     const int width = 2 * n <= PORTABLE_WORDS ? PORTABLE_WORDS / 2 : PORTABLE_WORDS;
     float sum[PORTABLE_ROWS][PORTABLE_WORDS] = {{0}};
-    for (int64_t k = 0; k < depth; k++)
-        for (int r = 0; r < m; r++)
-            for (int j = 0; j < width; j++)
-                sum[r][j] = __builtin_fmaf(a[k * PORTABLE_ROWS + r],
-                                           b[k * PORTABLE_WORDS + j], sum[r][j]);
+    for (int64_t k = 0; k < depth; k++, a += PORTABLE_ROWS, b += PORTABLE_WORDS)
+#pragma GCC unroll 4
+        for (int r = 0; r < PORTABLE_ROWS; r++)
+#pragma omp simd
+            for (int j = 0; j < PORTABLE_WORDS; j++)
+                sum[r][j] = __builtin_fmaf(a[r], b[j], sum[r][j]);
     for (int r = 0; r < m; r++)
         for (int j = 0; j < width; j++)
             c[r * stride_c + j] = add ? c[r * stride_c + j] + sum[r][j] : sum[r][j];
