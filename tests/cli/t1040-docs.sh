@@ -5,7 +5,7 @@ while read -r name; do
 done <names
 [ "$(grep -c '^| `[a-z]*[._]*[a-z_+.]*` | \(`\|(empty)\)' "$ROOT/docs/conditions.md")" -ge "$(wc -l <names)" ] ||
     fail "docs/conditions.md lists too few"
-tapetum --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' | sort -u >commands
+tapetum --help | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' | sort -u >commands
 tapetum help --man >man
 while read -r command; do
     grep -q "$command" man || fail "the man page lacks $command"
