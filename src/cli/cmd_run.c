@@ -69,6 +69,33 @@ static tap_status run_all(tap_cli *cli, tap_sweep *sweep, tap_error *err)
     return TAP_OK;
 }
 
+static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
+                          const tap_sweep_options *options, tap_error *err)
+{
+    tap_sweep_counts c;
+    TAP_TRY(tap_sweep_dry_run(&c, experiment, options, err));
+    if (cli->json)
+        return tap_cli_put_json(
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "images",
+                      (json_int_t)c.n_images, "items", (json_int_t)c.n_items, "scored",
+                      (json_int_t)c.n_scored, "excluded", (json_int_t)c.n_excluded,
+                      "runs", (json_int_t)c.n_plans, "gflop_at_most",
+                      c.flop_done * 1e-9, "state_bytes", (json_int_t)c.state_bytes),
+            err);
+    printf("%lld images, %lld items: %lld scored, %lld excluded\n"
+           "%zu conditions make %lld different runs of an image, at most %.1f GFLOP "
+           "before sharing\n"
+           "memory: %.3f GiB for the states of the largest image, beside the mapped "
+           "weights\n",
+           (long long)c.n_images, (long long)c.n_items, (long long)c.n_scored,
+           (long long)c.n_excluded, experiment->n_conditions, (long long)c.n_plans,
+           c.flop_done * 1e-9, (double)c.state_bytes / 0x1p30);
+    for (size_t i = 0; i < experiment->n_conditions; i++)
+        printf("  %-16s %s\n", experiment->conditions[i].name,
+               experiment->conditions[i].text);
+    return TAP_OK;
+}
+
 tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
 {
     const char *path = tap_args_argument(cli->args, 0);
@@ -82,7 +109,8 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
                                          : 0,
                                  .share_nothing = tap_args_flag(cli->args, "no-share"),
                                  .command_line = cli->command_line};
-    if (!database)
+    const bool dry = tap_args_flag(cli->args, "dry-run");
+    if (!database && !dry)
         return TAP_FAIL(err, TAP_EINVAL,
                         "no database named; add -o results.db for the results");
     tap_status status = tap_experiment_read(&experiment, path, err);
@@ -90,6 +118,15 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
         return status;
     TAP_TRY_OUT(parse_shard(&options.shard, &options.n_shards,
                             tap_args_text(cli->args, "shard"), err));
+    if (tap_sweep_ignores_controls(&experiment))
+        tap_cli_warn(cli,
+                     "tapetum: the controls that '%s' lists are not computed by this "
+                     "version",
+                     path);
+    if (dry) {
+        status = dry_run(cli, &experiment, &options, err);
+        goto out;
+    }
     tap_stop_listen();
     TAP_TRY_OUT(tap_sweep_open(&sweep, &experiment, database, &options, err));
     TAP_TRY_OUT(run_all(cli, sweep, err));

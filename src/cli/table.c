@@ -83,6 +83,8 @@ static const tap_command run = {
                                "only images i, i + n, i + 2n ...; join with merge"},
                               {"memory", 0, TAP_OPT_BYTES, "BYTES", "2G", 1 << 20, 0,
                                "for states, beside the mapped weights"},
+                              {"dry-run", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "check everything; print plan, cost and memory"},
                               {"no-share", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
                                "compute every condition on its own, to compare"},
                               END},

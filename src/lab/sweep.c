@@ -155,9 +155,42 @@ static tap_status count_done(tap_sweep *sweep, tap_error *err)
     return TAP_OK;
 }
 
-tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experiment,
-                          const char *database_path, const tap_sweep_options *options,
-                          tap_error *err)
+bool tap_sweep_ignores_controls(const tap_experiment *experiment)
+{
+    for (int c = 0; c < TAP_N_CONTROLS; c++)
+        if (experiment->controls[c])
+            return true;
+    return false;
+}
+
+/* What an experiment file may say and this version does not do is refused, not skipped. */
+static tap_status check_supported(const tap_experiment *e, tap_error *err)
+{
+    const char *what = NULL;
+    if (!e->model)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "the experiment '%s' names no model; add 'model: DIRECTORY'",
+                        e->path);
+    if (e->labels.multi_token != TAP_MULTI_SKIP)
+        what = "labels.multi_token other than skip";
+    else if (strcmp(e->labels.synonyms, "default") != 0 &&
+             strcmp(e->labels.synonyms, "none") != 0)
+        what = "a table of synonyms";
+    else if (e->labels.n_common > 0)
+        what = "labels common to several models";
+    else if (e->readout.candidates != TAP_CANDIDATES_VOCABULARY)
+        what = "readout.candidates other than vocabulary";
+    if (what)
+        return TAP_FAIL(
+            err, TAP_EUNSUPPORTED,
+            "the experiment '%s' asks for %s, which this version does not do", e->path,
+            what);
+    return TAP_OK;
+}
+
+/* Everything but the database. */
+static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
+                             const tap_sweep_options *options, tap_error *err)
 {
     tap_sweep *sweep = NULL;
     tap_status status = tap_alloc(&sweep, 1, sizeof *sweep, "a sweep", err);
@@ -173,17 +206,29 @@ tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experiment,
         sweep->options.n_shards = 1;
     if (sweep->options.memory_bytes == 0)
         sweep->options.memory_bytes = (size_t)2 << 30;
+    TAP_TRY_OUT(check_supported(experiment, err));
     TAP_TRY_OUT(parse_conditions(sweep, err));
-    if (!experiment->model)
-        TAP_TRY_OUT(
-            TAP_FAIL(err, TAP_EINVAL,
-                     "the experiment '%s' names no model; add 'model: DIRECTORY'",
-                     experiment->path));
     TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
     sweep->labels.tokenizer = sweep->model->tokenizer;
     sweep->labels.forms = experiment->labels.forms;
     TAP_TRY_OUT(read_depths(sweep, err));
+out:
+    if (status == TAP_OK)
+        *out = sweep;
+    else
+        tap_sweep_close(sweep);
+    return status;
+}
+
+tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experiment,
+                          const char *database_path, const tap_sweep_options *options,
+                          tap_error *err)
+{
+    tap_sweep *sweep = NULL;
+    tap_status status = open_parts(&sweep, experiment, options, err);
+    if (status != TAP_OK)
+        return status;
     TAP_TRY_OUT(open_store(sweep, database_path, err));
     TAP_TRY_OUT(count_done(sweep, err));
 out:
@@ -516,5 +561,71 @@ out:
     for (int64_t i = 0; i < b->n; i++)
         tap_sweep_image_clear(&b->images[i]);
     tap_free(b);
+    return status;
+}
+
+/* ---- without computing ---- */
+
+/* FLOPs of the products of one image under n_plans runs, nothing shared. */
+static double image_flop(const tap_sweep *sweep, const tap_sweep_image *image)
+{
+    const tap_spec *spec = &sweep->model->spec;
+    const tap_stack_spec *v = &spec->vision.stack, *l = &spec->lm.stack;
+    const double n_v = (double)tap_scene_n_patches(&image->scene) +
+                       image->scene.geometry.n_tiles * spec->vision.has_cls;
+    const double n_l = (double)image->scene.sequence.last_image + 1.0;
+    const double d_v = v->d_model, d_l = l->d_model;
+    const double q_l = (double)l->n_heads * l->d_head,
+                 kv_l = (double)l->n_kv_heads * l->d_head;
+    const double vision = spec->vision.n_blocks_read * n_v *
+                          (d_v * (4.0 * d_v + 2.0 * v->d_mlp) + 2.0 * n_v * d_v);
+    const double projector = n_v * d_l * (spec->d_projector_in + d_l);
+    const double lm = l->n_blocks * n_l *
+                      (d_l * (2.0 * q_l + 2.0 * kv_l + 3.0 * l->d_mlp) + n_l * q_l);
+    const double lens = (double)sweep->n_depths * (double)image->n_read * d_l *
+                        (double)spec->lm.d_vocab;
+    return 2.0 * (double)image->n_plans * (vision + projector + lm + lens);
+}
+
+tap_status tap_sweep_dry_run(tap_sweep_counts *out, tap_experiment *experiment,
+                             const tap_sweep_options *options, tap_error *err)
+{
+    tap_sweep *sweep = NULL;
+    batch *b = NULL;
+    TAP_TRY(open_parts(&sweep, experiment, options, err));
+    tap_status status = tap_alloc(&b, 1, sizeof *b, "a batch", err);
+    if (status != TAP_OK)
+        goto out;
+    const tap_sweep_setup setup = {.experiment = experiment,
+                                   .model = sweep->model,
+                                   .dataset = sweep->dataset,
+                                   .labels = &sweep->labels,
+                                   .conditions = sweep->conditions,
+                                   .n_conditions = sweep->n_conditions};
+    tap_sweep_counts *counts = &sweep->counts;
+    for (int64_t i = 0; i < tap_dataset_count(sweep->dataset); i++) {
+        if (!is_mine(sweep, i))
+            continue;
+        TAP_TRY_OUT(tap_sweep_prepare(&b->images[0], &setup, i, err));
+        tap_sweep_image *image = &b->images[0];
+        b->n = 1;
+        counts->n_images++;
+        counts->n_items += image->n_items;
+        counts->n_scored += image->n_scored;
+        counts->n_excluded += image->n_items - image->n_scored;
+        if (image->n_scored > 0) {
+            const size_t bytes = batch_bytes(sweep, b);
+            counts->n_plans += image->n_plans;
+            counts->flop_done += image_flop(sweep, image);
+            counts->state_bytes =
+                bytes > counts->state_bytes ? bytes : counts->state_bytes;
+        }
+        tap_sweep_image_clear(image);
+        b->n = 0;
+    }
+    *out = *counts;
+out:
+    tap_free(b);
+    tap_sweep_close(sweep);
     return status;
 }

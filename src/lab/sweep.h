@@ -28,6 +28,7 @@ typedef struct tap_sweep_counts {
     double flop_done, flop_unshared;       /* products of this run; without sharing */
     double flop_lens;
     size_t state_bytes; /* the largest reservation so far */
+    int64_t n_plans;    /* different runs of an image, summed over images */
 } tap_sweep_counts;
 
 typedef struct tap_sweep tap_sweep;
@@ -38,6 +39,14 @@ TAP_NODISCARD tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experim
                                         const char *database_path,
                                         const tap_sweep_options *options,
                                         tap_error *err);
+/* What a sweep would do: every image, mask and condition is read and checked, nothing is
+ * computed or written. flop_done is an upper bound: sharing makes it smaller. */
+TAP_NODISCARD tap_status tap_sweep_dry_run(tap_sweep_counts *out,
+                                           tap_experiment *experiment,
+                                           const tap_sweep_options *options,
+                                           tap_error *err);
+/* Whether the experiment asks for controls, which this version does not compute. */
+bool tap_sweep_ignores_controls(const tap_experiment *experiment);
 /* Runs the next images and writes them; *more: some are left. */
 TAP_NODISCARD tap_status tap_sweep_step(bool *more, tap_sweep *sweep, tap_error *err);
 /* Leaves one file behind. */
