@@ -217,8 +217,7 @@ const tap_kernels *tap_kernels_nth(int i)
     const tap_kernels *tables[3] = {&tap_kernels_portable};
     int n = 1;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         tables[n++] = &tap_kernels_avx2;
     if (n == 2 && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
