@@ -201,7 +201,9 @@ static const tap_kernels *table(const char *name)
 {
     if (!name)
         return tap_kernels_cpu();
-    const tap_kernels *k = NULL;
+    const tap_kernels *k = tap_kernels_bf16();
+    if (k && !strcmp(k->name, name))
+        return k;
     for (int i = 0; (k = tap_kernels_nth(i)) && strcmp(k->name, name); i++)
         ;
     return k;

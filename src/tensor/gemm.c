@@ -17,7 +17,7 @@ static int64_t round_up(int64_t n, int64_t step)
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
-                    int64_t depth, bool add)
+                    int64_t n_slots, bool add)
 {
     float edge[TAP_GEMM_MAX_ROWS * TAP_GEMM_MAX_WORDS];
     const int mr = isa->n_rows, nr = isa->n_words;
@@ -28,10 +28,10 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
             const int64_t n = smaller(nr, n_words - j);
             float *c = y + r * stride_y + j;
             if (n == nr || 2 * n == nr) {
-                isa->block(c, stride_y, rows, panel, depth, add, (int)m, (int)n);
+                isa->block(c, stride_y, rows, panel, n_slots, add, (int)m, (int)n);
                 continue;
             }
-            isa->block(edge, nr, rows, panel, depth, false, (int)m, (int)n);
+            isa->block(edge, nr, rows, panel, n_slots, false, (int)m, (int)n);
             for (int64_t i = 0; i < m; i++)
                 for (int64_t k = 0; k < n; k++)
                     c[i * stride_y + k] =
@@ -56,34 +56,34 @@ typedef struct product {
 static void pack_panel(const product *p, int64_t chunk, int64_t chunk_depth,
                        int64_t panel)
 {
-    const int mr = p->isa->n_rows;
+    const int mr = p->isa->n_rows, step = TAP_GEMM_DEPTH * p->isa->terms;
     const int64_t row = panel * mr;
-    for (int64_t k = 0; k < chunk_depth; k += TAP_GEMM_DEPTH)
-        p->isa->pack_rows(p->packed + k / TAP_GEMM_DEPTH * p->block_floats +
-                              panel * TAP_GEMM_DEPTH * mr,
-                          p->x + row * p->stride_x + chunk + k, p->stride_x,
-                          (int)smaller(mr, p->n_rows - row),
-                          smaller(TAP_GEMM_DEPTH, chunk_depth - k));
+    for (int64_t k = 0; k < chunk_depth; k += step)
+        p->isa->pack_rows(
+            p->packed + k / step * p->block_floats + panel * TAP_GEMM_DEPTH * mr,
+            p->x + row * p->stride_x + chunk + k, p->stride_x,
+            (int)smaller(mr, p->n_rows - row), smaller(step, chunk_depth - k));
 }
 
 static void run_tile(const product *p, float *words, int64_t chunk, int64_t chunk_depth,
                      int64_t first)
 {
-    const int nr = p->isa->n_words;
+    const int nr = p->isa->n_words, step = TAP_GEMM_DEPTH * p->isa->terms;
     const int64_t n = smaller(TAP_GEMM_TILE, p->n_out - first);
     const size_t element = tap_dtype_bytes(p->w->dtype);
     const unsigned char *w = p->w->bytes;
-    for (int64_t k = 0; k < chunk_depth; k += TAP_GEMM_DEPTH) {
-        const int64_t depth = smaller(TAP_GEMM_DEPTH, chunk_depth - k);
+    for (int64_t k = 0; k < chunk_depth; k += step) {
+        const int64_t depth = smaller(step, chunk_depth - k);
         for (int64_t j = 0; j < n; j += nr)
             p->isa->pack_words(
                 words + j * TAP_GEMM_DEPTH,
                 w + (size_t)((first + j) * p->n_in + chunk + k) * element, p->w->dtype,
                 p->n_in * (int64_t)element, (int)smaller(nr, n - j), depth);
         tap_gemm_macro(p->isa, p->y + first, p->stride_y,
-                       p->packed + k / TAP_GEMM_DEPTH * p->block_floats,
+                       p->packed + k / step * p->block_floats,
                        (int64_t)TAP_GEMM_DEPTH * p->isa->n_rows, p->n_rows, words,
-                       (int64_t)TAP_GEMM_DEPTH * nr, n, depth, chunk + k > 0);
+                       (int64_t)TAP_GEMM_DEPTH * nr, n, tap_gemm_slots(p->isa, depth),
+                       chunk + k > 0);
     }
     if (!p->bias || chunk + chunk_depth < p->n_in)
         return;
@@ -123,8 +123,9 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
     {
         float *words =
             all_words + (size_t)omp_get_thread_num() * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
-        for (int64_t chunk = 0; chunk < p.n_in; chunk += TAP_GEMM_CHUNK) {
-            const int64_t depth = smaller(TAP_GEMM_CHUNK, p.n_in - chunk);
+        const int64_t step = (int64_t)TAP_GEMM_CHUNK * isa->terms;
+        for (int64_t chunk = 0; chunk < p.n_in; chunk += step) {
+            const int64_t depth = smaller(step, p.n_in - chunk);
 #pragma omp for schedule(static)
             for (int64_t panel = 0; panel < p.n_panels; panel++)
                 pack_panel(&p, chunk, depth, panel);
@@ -189,6 +190,7 @@ static void pack_rows_portable(float *a, const float *x, int64_t stride_x, int n
 const tap_gemm_isa tap_gemm_portable = {
     .n_rows = PORTABLE_ROWS,
     .n_words = PORTABLE_WORDS,
+    .terms = 1,
     .block = block_portable,
     .pack_words = pack_words_portable,
     .pack_rows = pack_rows_portable,

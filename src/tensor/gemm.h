@@ -15,24 +15,26 @@
 #include "tensor/kernels.h"
 
 enum {
-    TAP_GEMM_DEPTH = 384,  /* terms summed in registers before they meet memory */
+    TAP_GEMM_DEPTH = 384,  /* slots summed in registers before they meet memory */
     TAP_GEMM_TILE = 128,   /* output features that a thread owns at a time */
-    TAP_GEMM_CHUNK = 3072, /* inner dimension packed at a time: blocks of DEPTH */
+    TAP_GEMM_CHUNK = 3072, /* slots packed at a time: blocks of DEPTH */
     TAP_GEMM_MAX_ROWS = 12,
     TAP_GEMM_MAX_WORDS = 32
 };
 
-/* One instruction set's inner loops. */
+/* One instruction set's inner loops. A packed panel holds slots of 4 bytes: one term in
+ * f32, two neighbouring ones in bf16. */
 typedef struct tap_gemm_isa {
     int n_rows, n_words; /* the block of y held in registers; n_words divides TILE */
-    /* c[r,j] = or += sum over k of a[k][r] b[k][j], k ascending.
-     * a [depth][n_rows], b [depth][n_words] packed; rows of c stride_c floats apart.
+    int terms;           /* in a slot */
+    /* c[r,j] = or += sum over k of a[k][r] b[k][j], k ascending, n_slots of them.
+     * a [n_slots][n_rows], b [n_slots][n_words] packed; rows of c stride_c floats apart.
      * Only the first m rows are written, and the first half of the words when n allows:
      * the ends of a matrix cost what they weigh. */
     void (*block)(float *c, int64_t stride_c, const float *a, const float *b,
-                  int64_t depth, bool add, int m, int n);
+                  int64_t n_slots, bool add, int m, int n);
     /* b[k][j] = element k of row j of w, widened; rows stride_bytes apart, unaligned;
-     * rows j >= n_valid are 0. dtype is F32, F16 or BF16. */
+     * rows j >= n_valid are 0. dtype is F32, F16 or BF16, depth counts terms. */
     void (*pack_words)(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,
                        int n_valid, int64_t depth);
     /* a[k][r] = x[r][k]; rows r >= n_valid are 0. */
@@ -41,6 +43,8 @@ typedef struct tap_gemm_isa {
 } tap_gemm_isa;
 
 extern const tap_gemm_isa tap_gemm_portable, tap_gemm_avx2, tap_gemm_avx512;
+/* bf16 x bf16 summed in f32; x is rounded to nearest. Needs avx512_bf16. */
+extern const tap_gemm_isa tap_gemm_avx512bf16;
 
 /* The table's linear(), on one instruction set. */
 void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
@@ -48,12 +52,18 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                      const tap_tensor *w, const tap_tensor *bias,
                      const tap_workspace *work);
 
-/* y = or += the product of packed rows and packed words over one depth block, for n_rows
- * rows and n_words words; edges go through a small block on the stack. */
+/* y = or += the product of packed rows and packed words over one block of slots, for
+ * n_rows rows and n_words words; edges go through a small block on the stack. */
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
-                    int64_t depth, bool add);
+                    int64_t n_slots, bool add);
+
+/* Slots for so many terms. */
+static inline int64_t tap_gemm_slots(const tap_gemm_isa *isa, int64_t depth)
+{
+    return (depth + isa->terms - 1) / isa->terms;
+}
 
 /* Floats of scratch that tap_gemm_linear needs. */
 size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads);

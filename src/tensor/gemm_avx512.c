@@ -71,6 +71,7 @@ static void pack_rows(float *a, const float *x, int64_t stride_x, int n_valid,
 
 const tap_gemm_isa tap_gemm_avx512 = {.n_rows = MR,
                                       .n_words = NR,
+                                      .terms = 1,
                                       .block = block,
                                       .pack_words = pack_words,
                                       .pack_rows = pack_rows};

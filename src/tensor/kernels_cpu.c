@@ -191,8 +191,8 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
                            int64_t n_labels, const uint64_t *candidates,               \
                            const tap_workspace *work)                                  \
     {                                                                                  \
-        tap_rank_rows(&(loops), ranks, label_logits, x, n_rows, w, labels, n_labels,   \
-                      candidates, work);                                               \
+        tap_rank_rows((loops).gemm, &(loops), ranks, label_logits, x, n_rows, w,       \
+                      labels, n_labels, candidates, work);                             \
     }                                                                                  \
     const tap_kernels tap_kernels_##isa = {.name = #isa,                               \
                                            .linear = isa##_linear,                     \
@@ -210,6 +210,53 @@ TABLE(portable, tap_loops_portable)
 #if defined(__x86_64__)
 TABLE(avx2, tap_loops_avx2)
 TABLE(avx512, tap_loops_avx512)
+#endif
+
+#if defined(__x86_64__)
+
+static void bf16_linear(float *y, int64_t stride_y, const float *x, int64_t stride_x,
+                        int64_t n_rows, const tap_tensor *w, const tap_tensor *bias,
+                        const tap_workspace *work)
+{
+    tap_gemm_linear(&tap_gemm_avx512bf16, y, stride_y, x, stride_x, n_rows, w, bias,
+                    work);
+}
+
+static void bf16_rank(float *ranks, float *label_logits, const float *x, int64_t n_rows,
+                      const tap_tensor *w, const int32_t *labels, int64_t n_labels,
+                      const uint64_t *candidates, const tap_workspace *work)
+{
+    tap_rank_rows(&tap_gemm_avx512bf16, &tap_loops_avx512, ranks, label_logits, x,
+                  n_rows, w, labels, n_labels, candidates, work);
+}
+
+static const tap_kernels bf16_table = {.name = "avx512bf16",
+                                       .linear = bf16_linear,
+                                       .layer_norm = avx512_layer_norm,
+                                       .rms_norm = avx512_rms_norm,
+                                       .activate = avx512_activate,
+                                       .gate = avx512_gate,
+                                       .add = avx512_add,
+                                       .rope = avx512_rope,
+                                       .attend = avx512_attend,
+                                       .rank = bf16_rank,
+                                       .scratch_bytes = scratch_bytes};
+
+const tap_kernels *tap_kernels_bf16(void)
+{
+    return tap_kernels_cpu() == &tap_kernels_avx512 &&
+                   __builtin_cpu_supports("avx512bf16")
+               ? &bf16_table
+               : NULL;
+}
+
+#else
+
+const tap_kernels *tap_kernels_bf16(void)
+{
+    return NULL;
+}
+
 #endif
 
 const tap_kernels *tap_kernels_nth(int i)

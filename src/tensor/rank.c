@@ -39,7 +39,7 @@ static layout lay_out(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
     l.logits = aligned(panels * depth);
     l.own = l.logits + aligned((size_t)(n_rows * n_labels));
     l.gathered = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_DEPTH);
-    l.ids = l.gathered + aligned((size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_DEPTH);
+    l.ids = l.gathered + aligned(2 * (size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_DEPTH);
     l.tile = l.ids + aligned(TAP_GEMM_TILE);
     l.counts = l.tile + aligned((size_t)n_rows * TAP_GEMM_TILE);
     l.stride = l.counts + aligned(2 * (size_t)(n_rows * n_labels));
@@ -54,6 +54,7 @@ size_t tap_rank_bytes(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
 
 /* One call, shared by all threads. */
 typedef struct job {
+    const tap_gemm_isa *isa;
     const tap_loops *loops;
     float *packed; /* [depth blocks][row panels][DEPTH][mr] */
     int64_t n_rows, d, n_vocab, n_panels, n_labels;
@@ -64,7 +65,7 @@ typedef struct job {
 /* Of one thread. */
 typedef struct place {
     float *words;            /* [panels of a tile][DEPTH][nr] */
-    unsigned char *gathered; /* [nr][DEPTH] elements of w */
+    unsigned char *gathered; /* [nr][DEPTH slots] elements of w */
     int32_t *ids;            /* [TILE] */
     float *tile;             /* [n_rows][TILE] logits */
     int32_t *counts;         /* [n_rows][n_labels][2] above, equal */
@@ -82,21 +83,20 @@ static place place_of(float *base, const layout *at, int thread)
 
 static void pack_rows(const job *b, const float *x, int64_t panel)
 {
-    const tap_gemm_isa *g = b->loops->gemm;
+    const tap_gemm_isa *g = b->isa;
     const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    const int64_t row = panel * g->n_rows;
-    for (int64_t k = 0; k < b->d; k += TAP_GEMM_DEPTH)
-        g->pack_rows(b->packed + k / TAP_GEMM_DEPTH * block +
-                         panel * TAP_GEMM_DEPTH * g->n_rows,
+    const int64_t row = panel * g->n_rows, step = (int64_t)TAP_GEMM_DEPTH * g->terms;
+    for (int64_t k = 0; k < b->d; k += step)
+        g->pack_rows(b->packed + k / step * block + panel * TAP_GEMM_DEPTH * g->n_rows,
                      x + row * b->d + k, b->d, (int)smaller(g->n_rows, b->n_rows - row),
-                     smaller(TAP_GEMM_DEPTH, b->d - k));
+                     smaller(step, b->d - k));
 }
 
 /* Packs depth elements, from k on, of n words: those of ids, or first, first + 1 ... */
 static void pack_words(const job *b, const place *own, const int32_t *ids,
                        int64_t first, int64_t n, int64_t k, int64_t depth)
 {
-    const tap_gemm_isa *g = b->loops->gemm;
+    const tap_gemm_isa *g = b->isa;
     const size_t element = tap_dtype_bytes(b->w->dtype);
     const size_t row = (size_t)b->d * element, part = (size_t)depth * element;
     const unsigned char *from = b->w->bytes;
@@ -116,15 +116,16 @@ static void pack_words(const job *b, const place *own, const int32_t *ids,
 static void product(const job *b, const place *own, const int32_t *ids, int64_t first,
                     int64_t n)
 {
-    const tap_gemm_isa *g = b->loops->gemm;
+    const tap_gemm_isa *g = b->isa;
     const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    for (int64_t k = 0; k < b->d; k += TAP_GEMM_DEPTH) {
-        const int64_t depth = smaller(TAP_GEMM_DEPTH, b->d - k);
+    const int64_t step = (int64_t)TAP_GEMM_DEPTH * g->terms;
+    for (int64_t k = 0; k < b->d; k += step) {
+        const int64_t depth = smaller(step, b->d - k);
         pack_words(b, own, ids, first, n, k, depth);
-        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE,
-                       b->packed + k / TAP_GEMM_DEPTH * block,
+        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE, b->packed + k / step * block,
                        (int64_t)TAP_GEMM_DEPTH * g->n_rows, b->n_rows, own->words,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_words, n, depth, k > 0);
+                       (int64_t)TAP_GEMM_DEPTH * g->n_words, n,
+                       tap_gemm_slots(g, depth), k > 0);
     }
 }
 
@@ -160,7 +161,7 @@ static void count_tile(const job *b, const place *own, int64_t n)
 static void score_labels(float *logits, const job *b, const place *own,
                          const int32_t *labels, int64_t first)
 {
-    const int64_t n = smaller(b->loops->gemm->n_words, b->n_labels - first);
+    const int64_t n = smaller(b->isa->n_words, b->n_labels - first);
     product(b, own, labels + first, 0, n);
     for (int64_t r = 0; r < b->n_rows; r++)
         memcpy(logits + r * b->n_labels + first, own->tile + r * TAP_GEMM_TILE,
@@ -185,22 +186,22 @@ static void sum_up(float *ranks, const job *b, float *base, const layout *at,
     }
 }
 
-void tap_rank_rows(const tap_loops *loops, float *ranks, float *label_logits,
-                   const float *x, int64_t n_rows, const tap_tensor *w,
-                   const int32_t *labels, int64_t n_labels, const uint64_t *candidates,
-                   const tap_workspace *work)
+void tap_rank_rows(const tap_gemm_isa *isa, const tap_loops *loops, float *ranks,
+                   float *label_logits, const float *x, int64_t n_rows,
+                   const tap_tensor *w, const int32_t *labels, int64_t n_labels,
+                   const uint64_t *candidates, const tap_workspace *work)
 {
     const int64_t d = w->shape[1], n_vocab = w->shape[0];
     const layout at = lay_out(n_rows, d, n_labels, work->n_threads);
     assert(at.end * sizeof(float) <= work->scratch_bytes);
     float *base = work->scratch, *logits = base + at.logits;
-    const tap_gemm_isa *g = loops->gemm;
-    const job b = {.loops = loops,
+    const job b = {.isa = isa,
+                   .loops = loops,
                    .packed = base,
                    .n_rows = n_rows,
                    .d = d,
                    .n_vocab = n_vocab,
-                   .n_panels = (n_rows + g->n_rows - 1) / g->n_rows,
+                   .n_panels = (n_rows + isa->n_rows - 1) / isa->n_rows,
                    .n_labels = n_labels,
                    .w = w,
                    .label_logits = logits};
@@ -216,7 +217,7 @@ void tap_rank_rows(const tap_loops *loops, float *ranks, float *label_logits,
         for (int64_t panel = 0; panel < b.n_panels; panel++)
             pack_rows(&b, x, panel);
 #pragma omp for schedule(dynamic)
-        for (int64_t l = 0; l < n_labels; l += g->n_words)
+        for (int64_t l = 0; l < n_labels; l += isa->n_words)
             score_labels(logits, &b, &own, labels, l);
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < n; first += TAP_GEMM_TILE) {

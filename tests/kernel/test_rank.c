@@ -132,6 +132,11 @@ static void what_is_not_a_number_comes_last(void **state)
         assert_true(f->got[3 * 3 + l] >= VOCAB && f->got[3 * 3 + l] <= VOCAB);
     for (int r = 0; r < ROWS; r++)
         assert_true(f->got[r * 3] >= VOCAB && f->got[r * 3] <= VOCAB);
+    uint64_t set[(VOCAB + 63) / 64] = {0};
+    for (int l = 0; l < 3; l++)
+        tap_bits_set(set, f->labels[l]);
+    compare(f, ROWS, 3, set); /* last of three */
+    assert_true(f->got[0] >= 3.0F && f->got[0] <= 3.0F);
     free_fixture(f);
 }
 

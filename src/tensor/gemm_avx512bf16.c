@@ -1,0 +1,125 @@
+/* The product in bf16 for processors with avx512_bf16: 12 rows x 32 words, two terms at a
+ * time, summed in f32.
+ *
+ * A slot of a panel is two neighbouring terms, so a row of stored bf16 is moved as if it
+ * were f32. Subnormal numbers count as 0, as the instruction has it. The functions name
+ * the instructions they need themselves; the file is otherwise one of AVX-512. */
+#if defined(__x86_64__)
+
+#    include "tensor/gemm_x86.h"
+
+#    include <assert.h>
+
+#    define BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+enum { MR = 12, NR = 32, STEP = 2 * TAP_GEMM_DEPTH };
+
+/* M rows by N vectors of words, both known to the compiler. */
+BF16 static inline __attribute__((always_inline)) void
+run(float *c, int64_t stride_c, const float *a, const float *b, int64_t n_slots,
+    bool add, int m, const int M, const int N)
+{
+    __m512 sum[MR][2];
+#    pragma GCC unroll 12
+    for (int r = 0; r < M; r++)
+        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < n_slots; k++, a += MR, b += NR) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_ps(b);
+        const __m512bh b1 = N == 2 ? (__m512bh)_mm512_loadu_ps(b + 16) : b0;
+#    pragma GCC unroll 12
+        for (int r = 0; r < M; r++) {
+            const __m512bh a_r = (__m512bh)_mm512_set1_ps(a[r]);
+            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], a_r, b0);
+            if (N == 2)
+                sum[r][1] = _mm512_dpbf16_ps(sum[r][1], a_r, b1);
+        }
+    }
+#    pragma GCC unroll 12
+    for (int r = 0; r < M; r++) {
+        float *c_r = c + r * stride_c;
+        if (r >= m)
+            return;
+#    pragma GCC unroll 2
+        for (int j = 0; j < N; j++, c_r += 16)
+            _mm512_storeu_ps(c_r, add ? _mm512_add_ps(_mm512_loadu_ps(c_r), sum[r][j])
+                                      : sum[r][j]);
+    }
+}
+
+BF16 static void block(float *c, int64_t stride_c, const float *a, const float *b,
+                       int64_t n_slots, bool add, int m, int n)
+{
+    if (2 * n <= NR)
+        run(c, stride_c, a, b, n_slots, add, m, MR, 1);
+    else if (m <= 1)
+        run(c, stride_c, a, b, n_slots, add, m, 1, 2);
+    else if (m <= 4)
+        run(c, stride_c, a, b, n_slots, add, m, 4, 2);
+    else if (m <= 8)
+        run(c, stride_c, a, b, n_slots, add, m, 8, 2);
+    else
+        run(c, stride_c, a, b, n_slots, add, m, MR, 2);
+}
+
+/* to [tap_gemm_slots of depth] = depth numbers, rounded; an odd end is filled with 0. */
+BF16 static void narrow(float *to, const float *from, int64_t depth)
+{
+    int64_t k = 0;
+    for (; k + 16 <= depth; k += 16)
+        _mm256_storeu_ps(to + k / 2,
+                         (__m256)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + k)));
+    if (k < depth) {
+        const __mmask16 rest = (__mmask16)((1U << (depth - k)) - 1U);
+        float last[8];
+        _mm256_storeu_ps(
+            last, (__m256)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from + k)));
+        memcpy(to + k / 2, last, (size_t)((depth - k + 1) / 2) * sizeof *to);
+    }
+}
+
+static void pack_rows(float *a, const float *x, int64_t stride_x, int n_valid,
+                      int64_t depth)
+{
+    float pairs[MR][TAP_GEMM_DEPTH];
+    assert(depth <= STEP);
+    for (int r = 0; r < n_valid; r++)
+        narrow(pairs[r], x + r * stride_x, depth);
+    pack_rows_x86(a, MR, pairs[0], TAP_GEMM_DEPTH, n_valid, (depth + 1) / 2);
+}
+
+/* Words that are not whole pairs of bf16 in memory are made so first, 8 at a time. */
+static void pack_narrowed(float *b, const unsigned char *w, tap_dtype dtype,
+                          int64_t stride_bytes, int n_valid, int64_t depth)
+{
+    float pairs[8][TAP_GEMM_DEPTH], wide[STEP];
+    for (int j = 0; j < NR; j += 8) {
+        for (int i = j; i < j + 8 && i < n_valid; i++) {
+            const tap_tensor row = {.bytes = w + i * stride_bytes, .dtype = dtype};
+            tap_widen(wide, &row, 0, depth);
+            narrow(pairs[i - j], wide, depth);
+        }
+        pack_8_words(b + j, NR, (const unsigned char *)pairs, TAP_F32, sizeof pairs[0],
+                     n_valid - j, (depth + 1) / 2);
+    }
+}
+
+static void pack_words(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,
+                       int n_valid, int64_t depth)
+{
+    assert(depth <= STEP);
+    if (dtype == TAP_BF16 && depth % 2 == 0)
+        pack_words_x86(b, NR, w, TAP_F32, stride_bytes, n_valid, depth / 2);
+    else
+        pack_narrowed(b, w, dtype, stride_bytes, n_valid, depth);
+}
+
+const tap_gemm_isa tap_gemm_avx512bf16 = {.n_rows = MR,
+                                          .n_words = NR,
+                                          .terms = 2,
+                                          .block = block,
+                                          .pack_words = pack_words,
+                                          .pack_rows = pack_rows};
+
+#else
+typedef int tap_no_avx512bf16_here; /* a file must declare something */
+#endif
