@@ -16,13 +16,6 @@ enum {
     MAX_SIDE_PX = 16384
 };
 
-static matvar_t *field(matvar_t *structure, const char *name, size_t i)
-{
-    return structure && structure->class_type == MAT_C_STRUCT
-               ? Mat_VarGetStructFieldByName(structure, name, i)
-               : NULL;
-}
-
 static size_t count(const matvar_t *v)
 {
     size_t n = 1;
@@ -32,6 +25,23 @@ static size_t count(const matvar_t *v)
         n *= v->dims[d];
     }
     return n;
+}
+
+/* Field of element i of a struct; NULL if there is none. A damaged file leaves structs
+ * without names or members, which the library would read all the same. */
+static matvar_t *field(matvar_t *structure, const char *name, size_t i)
+{
+    if (!structure || structure->class_type != MAT_C_STRUCT || !structure->data)
+        return NULL;
+    const size_t n_fields = Mat_VarGetNumberOfFields(structure);
+    char *const *names = Mat_VarGetStructFieldnames(structure);
+    if (!names || i >= count(structure) || n_fields > 64 ||
+        structure->nbytes / sizeof(matvar_t *) < count(structure) * n_fields)
+        return NULL;
+    for (size_t f = 0; f < n_fields; f++)
+        if (names[f] && strcmp(names[f], name) == 0)
+            return Mat_VarGetStructFieldByIndex(structure, f, i);
+    return NULL;
 }
 
 /* A short text of one-byte or two-byte characters, ASCII only. */
