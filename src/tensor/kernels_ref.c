@@ -20,7 +20,7 @@ static real element(const tap_tensor *tensor, int64_t i)
 {
     float value;
     tap_widen(&value, tensor, i, 1);
-    return value;
+    return (real)value;
 }
 
 /* sum_i x[i] w[row, i]: blocks of TAP_GEMM_DEPTH, each from 0 by fused multiply-adds. */
@@ -102,13 +102,13 @@ static real act_of(real x, tap_act act)
 static void activate(real *y, const float *x, int64_t n, tap_act act)
 {
     for (int64_t i = 0; i < n; i++)
-        y[i] = act_of(x[i], act);
+        y[i] = act_of((real)x[i], act);
 }
 
 static void gate(real *y, const float *gates, const float *up, int64_t n, tap_act act)
 {
     for (int64_t i = 0; i < n; i++)
-        y[i] = act_of(gates[i], act) * (real)up[i];
+        y[i] = act_of((real)gates[i], act) * (real)up[i];
 }
 
 static void rope(real *y, const float *x, int64_t stride, int64_t n_rows, int n_heads,
@@ -119,8 +119,8 @@ static void rope(real *y, const float *x, int64_t stride, int64_t n_rows, int n_
         for (int h = 0; h < n_heads; h++)
             for (int i = 0; i < half; i++) {
                 const int64_t at = r * stride + (int64_t)h * d_head + i;
-                const real a = x[at], b = x[at + half];
-                const real c = cosine[r * half + i], s = sine[r * half + i];
+                const real a = (real)x[at], b = (real)x[at + half];
+                const real c = (real)cosine[r * half + i], s = (real)sine[r * half + i];
                 y[at] = a * c - b * s;
                 y[at + half] = b * c + a * s;
             }

@@ -139,7 +139,7 @@ void tap_widen(float *out, const tap_tensor *tensor, int64_t first, int64_t n)
         case TAP_I32:
         case TAP_U8:
         case TAP_OTHER:
-            assert(!"a tensor of numbers");
+            assert(false && "a tensor of numbers");
         }
     }
 }
