@@ -18,7 +18,7 @@ CC_NAME := $(filter-out cc gcc,$(notdir $(firstword $(CC))))
 VARIANT ?= $(if $(SAN),san-$(subst $(comma),-,$(SAN)),$(if $(DEBUG),debug,release))$(CC_NAME:%=-%)
 B       ?= build/$(VARIANT)
 
-PKGS   := jansson libcyaml libpcre2-8 libutf8proc libzip libjpeg libpng libtiff-4 \
+PKGS   := jansson libcyaml libpcre2-8 libutf8proc libzip zlib libjpeg libpng libtiff-4 \
           matio sqlite3 libcrypto libxxhash cairo
 CSTD   := -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 WARN   := -Wall -Wextra -Wshadow -Wconversion -Wfloat-conversion -Wdouble-promotion \

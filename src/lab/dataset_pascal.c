@@ -5,6 +5,7 @@
  * checked before its bytes are read.
  * Source: the files themselves (Chen et al. 2014). */
 #include "lab/dataset.h"
+#include "lab/mat_check.h"
 
 #include <matio.h>
 #include <string.h>
@@ -136,6 +137,7 @@ tap_status tap_pascal_read(tap_items *out, const char *path, tap_error *err)
     tap_items items = {0};
     tap_status status = TAP_OK;
     matvar_t *anno = NULL;
+    TAP_TRY(tap_mat_check(path, err));
     mat_t *file = Mat_Open(path, MAT_ACC_RDONLY);
     if (!file)
         return TAP_FAIL(err, TAP_EFORMAT,
