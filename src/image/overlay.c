@@ -28,7 +28,7 @@ static void paint_tile(tap_image *out, int64_t left, const tap_image *image,
                        const tap_geometry *g, int t, const float *cover, int zoom,
                        const tap_preprocess_spec *spec)
 {
-    static const double tint[3] = {255.0, 120.0, 0.0};
+    static const double tint[3] = {255.0, 0.0, 200.0};
     const int64_t side = (int64_t)g->side_px * zoom,
                   patch = (int64_t)g->patch_px * zoom;
     for (int64_t y = 0; y < side; y++)
