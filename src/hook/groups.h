@@ -32,6 +32,7 @@ typedef struct tap_token {
 /* The sets of one stack: [n_tok] tokens in order, and named bit sets over them. */
 typedef struct tap_group_set {
     int64_t n_tok;
+    int64_t segment; /* tokens that attend to one another (a tile); 0: all of them */
     const tap_token *tokens; /* borrowed */
     int n_names;
     const char **names;        /* [n_names] */

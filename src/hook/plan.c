@@ -187,7 +187,8 @@ static tap_status ready(compiler *c, size_t a)
 
 /* Edges in the making: the same layout as tap_edges, writable. */
 typedef struct draft {
-    int64_t n_tok, n_words;
+    int64_t n_tok, n_words, segment;
+    bool causal;
     int n_classes;
     uint8_t class_of_head[MAX_HEADS];
     uint64_t *cut, *zeroed, *uniform;
@@ -195,18 +196,20 @@ typedef struct draft {
 } draft;
 
 /* Words of row q that atom a may touch: its keys, within the base mask, self kept. */
-static void touched(uint64_t *out, const ready_atom *a, int64_t q, int64_t n_words,
-                    bool causal)
+static void touched(uint64_t *out, const ready_atom *a, int64_t q, const draft *d)
 {
-    memcpy(out, a->keys, (size_t)n_words * sizeof *out);
-    if (causal)
-        for (int64_t i = 0; i < n_words; i++) {
-            const int64_t left = q + 1 - i * 64;
-            if (left <= 0)
-                out[i] = 0;
-            else if (left < 64)
-                out[i] &= (UINT64_C(1) << left) - 1;
-        }
+    const int64_t begin = tap_segment_begin(d->segment, q);
+    const int64_t end = d->causal ? q + 1 : tap_segment_end(d->segment, q, d->n_tok);
+    memcpy(out, a->keys, (size_t)d->n_words * sizeof *out);
+    for (int64_t i = 0; i < d->n_words; i++) {
+        const int64_t low = begin - i * 64, high = end - i * 64;
+        if (low >= 64 || high <= 0)
+            out[i] = 0;
+        else if (low > 0)
+            out[i] &= ~UINT64_C(0) << low;
+        if (high > 0 && high < 64)
+            out[i] &= (UINT64_C(1) << high) - 1;
+    }
     if (!a->atom->drop_self)
         tap_bits_drop(out, q);
 }
@@ -227,13 +230,13 @@ static tap_status alloc_draft(draft *d, compiler *c, bool scaled, bool zeroed,
 }
 
 /* One atom into one class. row [n_words] is scratch. */
-static void draw(draft *d, uint64_t *row, const ready_atom *a, int class, bool causal)
+static void draw(draft *d, uint64_t *row, const ready_atom *a, int class)
 {
     for (int64_t q = 0; q < d->n_tok; q++) {
         if (!tap_bits_get(a->queries, q))
             continue;
         const int64_t at = (int64_t) class * d->n_tok + q;
-        touched(row, a, q, d->n_words, causal);
+        touched(row, a, q, d);
         uint64_t *set = a->atom->mode == TAP_MODE_ZERO ? d->zeroed : d->cut;
         if (a->atom->mode == TAP_MODE_KNOCKOUT || a->atom->mode == TAP_MODE_ZERO) {
             for (int64_t i = 0; i < d->n_words; i++)
@@ -250,12 +253,14 @@ static void draw(draft *d, uint64_t *row, const ready_atom *a, int class, bool c
 
 /* Rows that lost every key follow the rule of the atoms that cut them. */
 static tap_status settle_empty(draft *d, const compiler *c, tap_stack stack, int block,
-                               const bool *acts, bool causal)
+                               const bool *acts)
 {
     for (int class = 0; class < d->n_classes; class ++)
         for (int64_t q = 0; q < d->n_tok; q++) {
             uint64_t *cut = d->cut + ((int64_t) class * d->n_tok + q) * d->n_words;
-            const int64_t allowed = causal ? q + 1 : d->n_tok;
+            const int64_t begin = tap_segment_begin(d->segment, q);
+            const int64_t end = tap_segment_end(d->segment, q, d->n_tok);
+            const int64_t allowed = (d->causal ? q + 1 : end) - begin;
             if (tap_bits_count(cut, d->n_words) < allowed)
                 continue;
             tap_empty_rule rule = TAP_EMPTY_ERROR;
@@ -417,9 +422,10 @@ static void classify(draft *d, const compiler *c, const bool *acts, int n_heads)
 static tap_status compile_block(tap_block_plan *out, compiler *c, tap_stack stack,
                                 int block, const bool *acts)
 {
-    const bool causal = c->sizes->causal[stack];
     const int n_heads = c->sizes->n_heads[stack];
-    draft d = {.n_tok = c->groups->stacks[stack].n_tok};
+    draft d = {.n_tok = c->groups->stacks[stack].n_tok,
+               .segment = c->groups->stacks[stack].segment,
+               .causal = c->sizes->causal[stack]};
     d.n_words = tap_bits_words(d.n_tok);
     classify(&d, c, acts, n_heads);
     bool modes[4] = {false};
@@ -438,10 +444,10 @@ static tap_status compile_block(tap_block_plan *out, compiler *c, tap_stack stac
             if (!c->atoms[a].heads[h] || drawn[class])
                 continue;
             drawn[class] = true;
-            draw(&d, row, &c->atoms[a], class, causal);
+            draw(&d, row, &c->atoms[a], class);
         }
     }
-    TAP_TRY(settle_empty(&d, c, stack, block, acts, causal));
+    TAP_TRY(settle_empty(&d, c, stack, block, acts));
     return finish(out, c, &d, n_heads);
 }
 

@@ -1,6 +1,7 @@
 /* Attention, tile by tile of query rows: the kernel in which tokens meet.
  *
- * HOW IT WORKS. Keys and values of a head are packed once. For each tile of query rows the
+ * HOW IT WORKS. Segments are problems of their own. Keys and values of a head are packed
+ * once per segment. For each tile of query rows the
  * scores of that tile alone are held: product, cuts, softmax, product. Keys after a causal
  * tile are neither scored nor read; their weights would be exactly 0 and add nothing. A
  * tile whose rows keep one key each is copied.
@@ -118,8 +119,9 @@ static void score(float *scores, float *packed, const tap_loops *loops, const fl
 
 /* One query row on its way from scores to weights. */
 typedef struct row {
-    const tap_attend_args *a;
-    int64_t t, end; /* place in the sequence; keys allowed by the base mask */
+    const tap_attend_args *a; /* of the segment */
+    int64_t t, base; /* place in the sequence; where the segment begins in it */
+    int64_t end;     /* keys of the segment that the base mask allows */
     int edge_class;
 } row;
 
@@ -130,16 +132,26 @@ static const uint64_t *bits_of(const uint64_t *set, const row *r)
                : NULL;
 }
 
-/* Calls for each set bit below end: fill[s] = value; returns how many. */
-static int64_t fill_bits(float *fill, const uint64_t *bits, int64_t end, float value)
+/* Word i of a set as the segment's row sees it: only its keys, at their places in the
+ * whole sequence. */
+static uint64_t word_of(const uint64_t *bits, const row *r, int64_t i)
+{
+    const int64_t low = r->base - i * 64, high = r->base + r->end - i * 64;
+    uint64_t word = bits[i];
+    if (low > 0)
+        word &= ~UINT64_C(0) << low;
+    if (high < 64)
+        word &= (UINT64_C(1) << high) - 1;
+    return word;
+}
+
+/* For each set bit among the row's keys: fill[s] = value; returns how many. */
+static int64_t fill_bits(float *fill, const uint64_t *bits, const row *r, float value)
 {
     int64_t n = 0;
-    for (int64_t i = 0; bits && i < tap_bits_words(end); i++)
-        for (uint64_t left = bits[i]; left; left &= left - 1) {
-            const int64_t s = i * 64 + __builtin_ctzll(left);
-            if (s >= end)
-                break;
-            fill[s] = value;
+    for (int64_t i = r->base / 64; bits && i < tap_bits_words(r->base + r->end); i++)
+        for (uint64_t left = word_of(bits, r, i); left; left &= left - 1) {
+            fill[i * 64 + __builtin_ctzll(left) - r->base] = value;
             n++;
         }
     return n;
@@ -158,14 +170,15 @@ static int64_t change_scores(float *w, const row *r, tap_head_receipt *count)
             w[s] = 0.0F;
     } else if (e->log_scale) {
         const float *log_scale =
-            e->log_scale + (r->edge_class * e->n_tok + r->t) * e->n_tok;
+            e->log_scale + (r->edge_class * e->n_tok + r->t) * e->n_tok + r->base;
         const uint64_t *cut = bits_of(e->cut, r);
         for (int64_t s = 0; s < r->end; s++) {
             w[s] += log_scale[s];
-            count->scaled += log_scale[s] != 0.0F && !(cut && tap_bits_get(cut, s));
+            count->scaled +=
+                log_scale[s] != 0.0F && !(cut && tap_bits_get(cut, r->base + s));
         }
     }
-    const int64_t n_cut = fill_bits(w, bits_of(e->cut, r), r->end, -INFINITY);
+    const int64_t n_cut = fill_bits(w, bits_of(e->cut, r), r, -INFINITY);
     count->cut += n_cut;
     return r->end - n_cut;
 }
@@ -179,12 +192,12 @@ static int64_t change_weights(float *w, const float *clean, const row *r,
     const uint64_t *frozen = bits_of(e->frozen, r);
     int64_t n_zeroed = 0;
     for (int64_t s = 0; (zeroed || frozen) && s < r->end; s++) {
-        if (cut && tap_bits_get(cut, s))
+        if (cut && tap_bits_get(cut, r->base + s))
             continue;
-        if (zeroed && tap_bits_get(zeroed, s)) {
+        if (zeroed && tap_bits_get(zeroed, r->base + s)) {
             w[s] = 0.0F;
             n_zeroed++;
-        } else if (frozen && tap_bits_get(frozen, s)) {
+        } else if (frozen && tap_bits_get(frozen, r->base + s)) {
             w[s] = clean[s];
             count->frozen++;
         }
@@ -194,28 +207,34 @@ static int64_t change_weights(float *w, const float *clean, const row *r,
 }
 
 /* Weight left on edges that must carry none, read from the weights as used. */
-static double weight_on(const float *w, const uint64_t *bits, int64_t end)
+static double weight_on(const float *w, const uint64_t *bits, const row *r)
 {
     double sum = 0.0;
-    for (int64_t i = 0; bits && i < tap_bits_words(end); i++)
-        for (uint64_t left = bits[i]; left; left &= left - 1) {
-            const int64_t s = i * 64 + __builtin_ctzll(left);
-            if (s < end)
-                sum += fabs((double)w[s]);
-        }
+    for (int64_t i = r->base / 64; bits && i < tap_bits_words(r->base + r->end); i++)
+        for (uint64_t left = word_of(bits, r, i); left; left &= left - 1)
+            sum += fabs((double)w[i * 64 + __builtin_ctzll(left) - r->base]);
     return sum;
 }
 
-static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a, int head,
-                  int64_t first, int64_t n_rows, tap_head_receipt *count)
+/* A row of the segment that begins at base. */
+static row row_of(const tap_attend_args *a, int64_t base, int head, int64_t q)
+{
+    const int64_t t = a->first_q + q;
+    return (row){.a = a,
+                 .t = base + t,
+                 .base = base,
+                 .end = a->causal ? t + 1 : a->n_k,
+                 .edge_class = a->edges ? a->edges->class_of_head[head] : 0};
+}
+
+static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
+                  int64_t base, int head, int64_t first, int64_t n_rows,
+                  tap_head_receipt *count)
 {
     const tap_edges *e = a->edges;
     for (int64_t q = 0; q < n_rows; q++) {
         float *w = b->scores + q * a->n_k, *clean = b->clean + q * a->n_k;
-        row r = {.a = a,
-                 .t = a->first_q + first + q,
-                 .edge_class = e ? e->class_of_head[head] : 0};
-        r.end = a->causal ? r.t + 1 : a->n_k;
+        const row r = row_of(a, base, head, first + q);
         int64_t n_used = change_scores(w, &r, count);
         count->rows_emptied += n_used == 0;
         if (n_used > 0)
@@ -227,8 +246,8 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a, in
             if (e->frozen)
                 loops->softmax(clean, r.end);
             n_used -= change_weights(w, clean, &r, count);
-            count->weight_on_cut += weight_on(w, bits_of(e->cut, &r), r.end);
-            count->weight_on_cut += weight_on(w, bits_of(e->zeroed, &r), r.end);
+            count->weight_on_cut += weight_on(w, bits_of(e->cut, &r), &r);
+            count->weight_on_cut += weight_on(w, bits_of(e->zeroed, &r), &r);
         }
         count->used += n_used;
     }
@@ -261,36 +280,38 @@ static bool only_cut(const tap_attend_args *a)
            !a->pattern;
 }
 
-/* The only key that a query row reads; -1 if it reads none or several. */
+/* The only key of the segment that a query row reads; -1 if it reads none or several. */
 static int64_t only_key(const row *r)
 {
     const uint64_t *cut = bits_of(r->a->edges->cut, r);
+    const int64_t last = r->base + r->end;
     int64_t key = -1;
-    for (int64_t i = 0; i < tap_bits_words(r->end); i++) {
-        const int64_t n = r->end - i * 64;
-        const uint64_t within = n < 64 ? (UINT64_C(1) << n) - 1 : ~UINT64_C(0);
-        const uint64_t kept = ~cut[i] & within;
+    for (int64_t i = r->base / 64; i < tap_bits_words(last); i++) {
+        const int64_t low = r->base - i * 64, high = last - i * 64;
+        uint64_t kept = ~cut[i];
+        if (low > 0)
+            kept &= ~UINT64_C(0) << low;
+        if (high < 64)
+            kept &= (UINT64_C(1) << high) - 1;
         if (kept == 0)
             continue;
         if (key >= 0 || (kept & (kept - 1)) != 0)
             return -1;
-        key = i * 64 + __builtin_ctzll(kept);
+        key = i * 64 + __builtin_ctzll(kept) - r->base;
     }
     return key;
 }
 
 /* A tile whose rows read one key each needs no scores: the weight is 1 and z = v. Returns
  * false, with nothing done, for any other tile. */
-static bool copy_isolated(float *z, const float *v, const tap_attend_args *a, int head,
-                          int64_t first, int64_t n_rows, tap_head_receipt *count)
+static bool copy_isolated(float *z, const float *v, const tap_attend_args *a,
+                          int64_t base, int head, int64_t first, int64_t n_rows,
+                          tap_head_receipt *count)
 {
     int64_t keys[TILE_ROWS];
     tap_head_receipt sum = {0};
     for (int64_t q = 0; q < n_rows; q++) {
-        row r = {.a = a,
-                 .t = a->first_q + first + q,
-                 .edge_class = a->edges->class_of_head[head]};
-        r.end = a->causal ? r.t + 1 : a->n_k;
+        const row r = row_of(a, base, head, first + q);
         keys[q] = only_key(&r);
         if (keys[q] < 0)
             return false;
@@ -306,8 +327,26 @@ static bool copy_isolated(float *z, const float *v, const tap_attend_args *a, in
     return true;
 }
 
-void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
-                     float *scratch)
+/* The tile's rows of a map [n_heads][n_q][n_k] of the whole problem; `other` where keys lie
+ * outside the segment. */
+static void put_map(float *map, const float *rows, const tap_attend_args *whole,
+                    const tap_attend_args *a, int64_t base, int head, int64_t first,
+                    int64_t n_rows, float other)
+{
+    for (int64_t q = 0; map && q < n_rows; q++) {
+        const int64_t at = base + a->first_q + first + q - whole->first_q;
+        float *to = map + ((int64_t)head * whole->n_q + at) * whole->n_k;
+        for (int64_t s = 0; s < whole->n_k; s++)
+            if (s < base || s >= base + a->n_k)
+                to[s] = other;
+        memcpy(to + base, rows + q * a->n_k, (size_t)a->n_k * sizeof *to);
+    }
+}
+
+/* One segment: a is the problem of its tokens alone, counted from base on. */
+static void attend_segment(const tap_loops *loops, const tap_attend_args *whole,
+                           const tap_attend_args *a, int64_t base, int head,
+                           float *scratch, tap_head_receipt *count)
 {
     bench b = lay_out(scratch, a->n_k, a->d_head);
     const int64_t at = (int64_t)head * a->d_head;
@@ -315,15 +354,12 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
     const bool frozen = a->edges && a->edges->frozen;
     const bool isolated = only_cut(a);
     bool packed = false;
-    tap_head_receipt count = {0};
     for (int64_t first = 0; first < a->n_q; first += TILE_ROWS) {
         const int64_t n = a->n_q - first < TILE_ROWS ? a->n_q - first : TILE_ROWS;
         const int64_t last = a->first_q + first + n;
         const int64_t n_seen = a->causal && last < a->n_k ? last : a->n_k;
-        const int64_t map = ((int64_t)head * a->n_q + first) * a->n_k;
-        const size_t map_bytes = (size_t)(n * a->n_k) * sizeof(float);
         float *z = a->z + first * a->stride_z + at;
-        if (isolated && copy_isolated(z, a->v + kv, a, head, first, n, &count))
+        if (isolated && copy_isolated(z, a->v + kv, a, base, head, first, n, count))
             continue;
         if (!packed) {
             pack_keys(b.keys, loops, a->k + kv, a);
@@ -334,15 +370,39 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
         }
         score(b.scores, b.rows, loops, a->q + first * a->stride_q + at, b.keys, a,
               first, n, n_seen);
-        if (a->scores)
-            memcpy(a->scores + map, b.scores, map_bytes);
+        put_map(a->scores, b.scores, whole, a, base, head, first, n, -INFINITY);
         if (frozen)
             score(b.clean, b.rows, loops, a->q_clean + first * a->stride_q + at,
                   b.clean_keys, a, first, n, n_seen);
-        weigh(&b, loops, a, head, first, n, &count);
-        if (a->pattern)
-            memcpy(a->pattern + map, b.scores, map_bytes);
+        weigh(&b, loops, a, base, head, first, n, count);
+        put_map(a->pattern, b.scores, whole, a, base, head, first, n, 0.0F);
         mix(&b, loops, a, z, n, n_seen);
+    }
+}
+
+void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
+                     float *scratch)
+{
+    const int64_t end_q = a->first_q + a->n_q;
+    tap_head_receipt count = {0};
+    for (int64_t q = a->first_q, next; q < end_q; q = next) {
+        const int64_t base = tap_segment_begin(a->segment, q);
+        const int64_t end = tap_segment_end(a->segment, q, a->n_k);
+        next = end < end_q && a->segment > 0 ? end : end_q;
+        tap_attend_args part = *a;
+        const int64_t skip_q = q - a->first_q;
+        part.first_q = q - base;
+        part.n_q = next - q;
+        part.n_k = end - base;
+        part.q += skip_q * a->stride_q;
+        part.z += skip_q * a->stride_z;
+        part.k += base * a->stride_kv;
+        part.v += base * a->stride_kv;
+        if (a->edges && a->edges->frozen) {
+            part.q_clean += skip_q * a->stride_q;
+            part.k_clean += base * a->stride_kv;
+        }
+        attend_segment(loops, a, &part, base, head, scratch, &count);
     }
     if (a->receipt)
         tap_head_receipt_add(&a->receipt[head], &count);

@@ -90,11 +90,13 @@ static inline void tap_head_receipt_add(tap_head_receipt *sum,
 typedef struct tap_attend_args {
     int64_t n_q, first_q, n_k;
     int n_heads, n_kv_heads, d_head;
-    bool causal;    /* key s allowed for query t when s <= t */
-    float scale;    /* d_head^-1/2 */
-    const float *q; /* [n_q][stride_q], head h at h * d_head */
-    const float *k; /* [n_k][stride_kv], kv head h / g at (h / g) * d_head */
-    const float *v; /* [n_k][stride_kv] */
+    bool causal;     /* key s allowed for query t when s <= t */
+    int64_t segment; /* tokens of one segment: keys of another are not allowed (tiles of
+                        an image); 0: the sequence is one segment */
+    float scale;     /* d_head^-1/2 */
+    const float *q;  /* [n_q][stride_q], head h at h * d_head */
+    const float *k;  /* [n_k][stride_kv], kv head h / g at (h / g) * d_head */
+    const float *v;  /* [n_k][stride_kv] */
     int64_t stride_q, stride_kv;
     const float *q_clean, *k_clean; /* as q and k; only when edges->frozen */
     const tap_edges *edges;         /* NULL: nothing is changed */
@@ -105,6 +107,18 @@ typedef struct tap_attend_args {
                                   allowed by the base mask = -inf */
     float *pattern;            /* NULL, or [n_heads][n_q][n_k]: weights as used */
 } tap_attend_args;
+
+/* The first key of the segment that token t lies in, and one past its last. */
+static inline int64_t tap_segment_begin(int64_t segment, int64_t t)
+{
+    return segment > 0 ? t / segment * segment : 0;
+}
+
+static inline int64_t tap_segment_end(int64_t segment, int64_t t, int64_t n)
+{
+    const int64_t end = tap_segment_begin(segment, t) + segment;
+    return segment > 0 && end < n ? end : n;
+}
 
 typedef struct tap_kernels {
     const char *name; /* "reference", "avx2", "avx512" ... for the manifest */

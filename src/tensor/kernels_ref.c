@@ -144,7 +144,9 @@ static bool edge_in(const uint64_t *set, const row *r, int64_t key)
 
 static bool base_allows(const row *r, int64_t key)
 {
-    return !r->args->causal || key <= r->t;
+    const tap_attend_args *a = r->args;
+    return (!a->causal || key <= r->t) && key >= tap_segment_begin(a->segment, r->t) &&
+           key < tap_segment_end(a->segment, r->t, a->n_k);
 }
 
 /* scale <q, k>, -inf where the model itself allows no edge. */

@@ -201,6 +201,66 @@ static void odd_shapes_agree_with_the_reference(void **state)
     }
 }
 
+/* Makes segments of a problem: edges between them leave every set. */
+static void split(problem *p, int64_t segment)
+{
+    p->args.segment = segment;
+    for (int c = 0; c < 2; c++)
+        for (int64_t t = 0; t < p->n_tok; t++)
+            for (int64_t s = 0; s < p->n_tok; s++) {
+                if (s / segment == t / segment)
+                    continue;
+                tap_bits_drop(row_of(p, p->cut, c, t), s);
+                tap_bits_drop(row_of(p, p->zeroed, c, t), s);
+                tap_bits_drop(row_of(p, p->frozen, c, t), s);
+                p->log_scale[(c * p->n_tok + t) * p->n_tok + s] = 0.0F;
+            }
+}
+
+static void segments_do_not_meet(void **state)
+{
+    (void)state;
+    static const int64_t segments[] = {1, 37, 64, 65, 130, 131, 500};
+    for (size_t i = 0; i < sizeof segments / sizeof *segments; i++)
+        for (int changed = 0; changed < 2; changed++) {
+            problem *p = make_problem(131, 4, 2, 10, false, changed);
+            split(p, segments[i]);
+            check(p);
+            for (int h = 0; h < 4 && segments[i] < 131; h++)
+                for (int64_t t = 0; t < 131; t++)
+                    for (int64_t s = 0; s < 131; s++)
+                        if (s / segments[i] != t / segments[i]) {
+                            const float w = p->pattern[(h * 131 + t) * 131 + s];
+                            assert_true(w <= 0.0F && w >= 0.0F);
+                        }
+            free_problem(p);
+        }
+}
+
+/* A segment has the bits that it has alone, whatever stands before and after it. */
+static void a_segment_does_not_know_the_others(void **state)
+{
+    (void)state;
+    problem *p = make_problem(150, 4, 2, 10, false, false);
+    p->args.scores = p->args.pattern = NULL;
+    p->args.segment = 50;
+    const size_t bytes = (size_t)(150 * p->args.stride_z) * sizeof *p->z;
+    float *whole = take(bytes, 1);
+    run(tap_kernels_cpu(), 2, p);
+    memcpy(whole, p->z, bytes);
+    p->args.segment = 0;
+    p->args.n_q = p->args.n_k = 50;
+    for (int64_t t = 0; t < 150; t += 50) {
+        p->args.q = p->q + t * p->args.stride_q;
+        p->args.k = p->k + t * p->args.stride_kv;
+        p->args.v = p->v + t * p->args.stride_kv;
+        run(tap_kernels_cpu(), 1, p);
+        assert_memory_equal(p->z, whole + t * p->args.stride_z, bytes / 3);
+    }
+    tap_free(whole);
+    free_problem(p);
+}
+
 static void weights_sum_to_one_and_cut_edges_carry_none(void **state)
 {
     (void)state;
@@ -354,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_change_agrees_with_the_reference),
         cmocka_unit_test(odd_shapes_agree_with_the_reference),
+        cmocka_unit_test(segments_do_not_meet),
+        cmocka_unit_test(a_segment_does_not_know_the_others),
         cmocka_unit_test(weights_sum_to_one_and_cut_edges_carry_none),
         cmocka_unit_test(a_row_does_not_know_its_tile_nor_what_follows),
         cmocka_unit_test(isolated_rows_are_their_value),
