@@ -2,7 +2,7 @@
 #ifndef TAP_IMAGE_IMAGE_H
 #define TAP_IMAGE_IMAGE_H
 
-#include "base/error.h"
+#include "base/memory.h"
 
 /* u8 [height][width][3], row 0 on top. tap_image_clear frees it. */
 typedef struct tap_image {
@@ -23,6 +23,10 @@ TAP_NODISCARD tap_status tap_image_decode(tap_image *out, const void *bytes,
 /* An 8-bit RGB PNG, written whole or not at all. */
 TAP_NODISCARD tap_status tap_image_write(const tap_image *image, const char *path,
                                          tap_error *err);
+/* Appends a JPEG of quality 1 to 100 (4:2:0, accurate DCT): the same bytes for the same
+ * image. For pictures that people look at, never for what a model sees. */
+TAP_NODISCARD tap_status tap_image_encode(tap_buffer *out, const tap_image *image,
+                                          int quality, tap_error *err);
 void tap_image_clear(tap_image *image);
 
 #endif

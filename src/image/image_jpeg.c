@@ -101,3 +101,64 @@ out:
         tap_image_clear(kept);
     return status;
 }
+
+/* A JPEG is smaller than its pixels unless they are few: then headers decide. */
+enum { JPEG_HEADER_BYTES = 4096 };
+
+static void start_nothing(j_compress_ptr info)
+{
+    (void)info; /* the buffer was set before */
+}
+
+static boolean no_more_space(j_compress_ptr info)
+{
+    info->err->msg_code = JERR_BUFFER_SIZE;
+    info->err->error_exit((j_common_ptr)info);
+    return FALSE;
+}
+
+tap_status tap_image_encode(tap_buffer *out, const tap_image *image, int quality,
+                            tap_error *err)
+{
+    struct jpeg_compress_struct info;
+    reader r;
+    uint8_t *bytes = NULL;
+    const size_t capacity =
+        (size_t)image->width * (size_t)image->height * 3 + JPEG_HEADER_BYTES;
+    TAP_TRY(tap_alloc(&bytes, capacity, 1, "an image", err));
+    struct jpeg_destination_mgr target = {.next_output_byte = bytes,
+                                          .free_in_buffer = capacity,
+                                          .init_destination = start_nothing,
+                                          .empty_output_buffer = no_more_space,
+                                          .term_destination = start_nothing};
+    uint8_t *volatile kept = bytes;
+    info.err = jpeg_std_error(&r.manager);
+    r.manager.error_exit = fail;
+    r.manager.emit_message = warn;
+    if (setjmp(r.failed)) {
+        jpeg_destroy_compress(&info);
+        tap_free(kept);
+        return TAP_FAIL(err, TAP_EUNSUPPORTED, "cannot write a JPEG: %s", r.message);
+    }
+    jpeg_create_compress(&info);
+    info.dest = &target;
+    info.image_width = (JDIMENSION)image->width;
+    info.image_height = (JDIMENSION)image->height;
+    info.input_components = 3;
+    info.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&info);
+    info.dct_method = JDCT_ISLOW;
+    info.optimize_coding = TRUE;
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+        JSAMPROW row = image->rgb + (int64_t)info.next_scanline * image->width * 3;
+        (void)jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+    const tap_status status =
+        tap_buffer_put(out, kept, capacity - target.free_in_buffer, err);
+    tap_free(kept);
+    return status;
+}

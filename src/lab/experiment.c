@@ -301,31 +301,21 @@ static tap_status read_patches(reader *r, tap_error *err)
     return TAP_OK;
 }
 
-static tap_status read_readout(reader *r, tap_error *err)
+/* "all", "last", a depth, a range, or a list of them, in canonical text. */
+static tap_status read_depths(const char **out, reader *r, const tap_yaml_at *at,
+                              const char *absent, tap_error *err)
 {
-    static const char *const KEYS[] = {"depths", "norm", "candidates"};
-    const tap_yaml_at at = tap_yaml_find(&r->top, "readout", "readout");
-    TAP_TRY(tap_yaml_check(&at, KEYS, COUNT(KEYS), err));
-    const tap_yaml_at norm = tap_yaml_find(&at, "norm", "readout.norm");
-    int word = 0;
-    TAP_TRY(tap_yaml_word(&word, &norm, 0, NORMS, COUNT(NORMS), err));
-    r->e->readout.no_norm = word == 1;
-    const tap_yaml_at candidates =
-        tap_yaml_find(&at, "candidates", "readout.candidates");
-    TAP_TRY(tap_yaml_word(&word, &candidates, TAP_CANDIDATES_VOCABULARY, CANDIDATES,
-                          COUNT(CANDIDATES), err));
-    r->e->readout.candidates = (tap_candidates)word;
-
-    const tap_yaml_at depths = tap_yaml_find(&at, "depths", "readout.depths");
     tap_depth_range ranges[TAP_MAX_DEPTH_RANGES];
     size_t n_ranges = 0;
-    const size_t n = tap_yaml_count(&depths);
+    const size_t n = tap_yaml_count(at);
     if (n > TAP_MAX_DEPTH_RANGES)
-        return tap_yaml_fail(&depths, err, "is a list of %zu, at most %d are read", n,
+        return tap_yaml_fail(at, err, "is a list of %zu, at most %d are read", n,
                              TAP_MAX_DEPTH_RANGES);
-    bool all = n == 0;
+    if (n == 0)
+        return tap_experiment_own_text(out, r->e, absent, strlen(absent), err);
+    bool all = false;
     for (size_t i = 0; i < n; i++) {
-        const tap_yaml_at item = tap_yaml_item(&depths, i);
+        const tap_yaml_at item = tap_yaml_item(at, i);
         const char *text = NULL;
         TAP_TRY(tap_yaml_text(&text, &item, NULL, err));
         if (strcmp(text, "all") == 0)
@@ -340,10 +330,36 @@ static tap_status read_readout(reader *r, tap_error *err)
     tap_status status = all ? tap_buffer_put(&text, "all", 3, err)
                             : tap_depth_ranges_print(&text, ranges, n_ranges, err);
     if (status == TAP_OK)
-        status = tap_experiment_own_text(&r->e->readout.depths, r->e, text.text,
-                                         text.n_bytes, err);
+        status = tap_experiment_own_text(out, r->e, text.text, text.n_bytes, err);
     tap_buffer_clear(&text);
     return status;
+}
+
+static tap_status read_readout(reader *r, tap_error *err)
+{
+    static const char *const KEYS[] = {"depths",    "norm",       "candidates",
+                                       "top_words", "top_depths", "thumbnail_px"};
+    const tap_yaml_at at = tap_yaml_find(&r->top, "readout", "readout");
+    TAP_TRY(tap_yaml_check(&at, KEYS, COUNT(KEYS), err));
+    const tap_yaml_at norm = tap_yaml_find(&at, "norm", "readout.norm");
+    int word = 0;
+    TAP_TRY(tap_yaml_word(&word, &norm, 0, NORMS, COUNT(NORMS), err));
+    r->e->readout.no_norm = word == 1;
+    const tap_yaml_at candidates =
+        tap_yaml_find(&at, "candidates", "readout.candidates");
+    TAP_TRY(tap_yaml_word(&word, &candidates, TAP_CANDIDATES_VOCABULARY, CANDIDATES,
+                          COUNT(CANDIDATES), err));
+    r->e->readout.candidates = (tap_candidates)word;
+
+    const tap_yaml_at depths = tap_yaml_find(&at, "depths", "readout.depths");
+    TAP_TRY(read_depths(&r->e->readout.depths, r, &depths, "all", err));
+    const tap_yaml_at words = tap_yaml_find(&at, "top_words", "readout.top_words");
+    TAP_TRY(
+        tap_yaml_int(&r->e->readout.top_words, &words, 5, 0, TAP_MAX_TOP_WORDS, err));
+    const tap_yaml_at where = tap_yaml_find(&at, "top_depths", "readout.top_depths");
+    TAP_TRY(read_depths(&r->e->readout.top_depths, r, &where, "last", err));
+    const tap_yaml_at side = tap_yaml_find(&at, "thumbnail_px", "readout.thumbnail_px");
+    return tap_yaml_int(&r->e->readout.thumbnail_px, &side, 256, 0, 4096, err);
 }
 
 static tap_status read_stats(reader *r, tap_error *err)

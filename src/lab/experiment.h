@@ -12,7 +12,8 @@
 enum {
     TAP_DEPTH_LAST = -1, /* the depth that leaves the last block */
     TAP_N_CELLS = 4,     /* of the 2x2 design */
-    TAP_MAX_CONDITIONS = 256
+    TAP_MAX_CONDITIONS = 256,
+    TAP_MAX_TOP_WORDS = 64
 };
 
 /* The four cells of the design, in the order clean, encoder off, decoder off, both off. */
@@ -128,6 +129,9 @@ typedef struct tap_experiment {
         const char *depths; /* "all" or canonical "0,4-8,last" */
         bool no_norm;
         tap_candidates candidates;
+        int64_t top_words;      /* kept per patch of a part; 0: none */
+        const char *top_depths; /* where, as depths */
+        int64_t thumbnail_px;   /* longest side of the stored picture; 0: none */
     } readout;
 
     struct {
@@ -182,5 +186,9 @@ TAP_NODISCARD tap_status tap_experiment_facts(const tap_fact **facts, size_t *n_
 TAP_NODISCARD tap_status tap_experiment_depths(uint64_t *bits,
                                                const tap_experiment *experiment,
                                                int n_blocks, tap_error *err);
+/* The same for the depths whose top words are kept; none when no words are. */
+TAP_NODISCARD tap_status tap_experiment_top_depths(uint64_t *bits,
+                                                   const tap_experiment *experiment,
+                                                   int n_blocks, tap_error *err);
 
 #endif

@@ -70,10 +70,11 @@ static void set_bit(uint64_t *bits, int64_t i)
     bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-tap_status tap_experiment_depths(uint64_t *bits, const tap_experiment *experiment,
-                                 int n_blocks, tap_error *err)
+/* `key` stands in messages; text is canonical. */
+static tap_status set_depths(uint64_t *bits, const char *text, const char *key,
+                             const tap_experiment *experiment, int n_blocks,
+                             tap_error *err)
 {
-    const char *text = experiment->readout.depths;
     tap_depth_range ranges[TAP_MAX_DEPTH_RANGES + 1];
     size_t n = 0;
     if (strcmp(text, "all") == 0) {
@@ -93,9 +94,9 @@ tap_status tap_experiment_depths(uint64_t *bits, const tap_experiment *experimen
             ranges[n] = (tap_depth_range){n_blocks, n_blocks};
         if (ranges[n].last > n_blocks)
             return TAP_FAIL(err, TAP_EINVAL,
-                            "'%s': 'readout.depths' asks for depth %lld, and the "
-                            "decoder of this model has depths 0 to %d",
-                            experiment->path, (long long)ranges[n].last, n_blocks);
+                            "'%s': '%s' asks for depth %lld, and the decoder of this "
+                            "model has depths 0 to %d",
+                            experiment->path, key, (long long)ranges[n].last, n_blocks);
         n++;
         text += bytes;
         text += *text == ',';
@@ -105,6 +106,21 @@ tap_status tap_experiment_depths(uint64_t *bits, const tap_experiment *experimen
         for (int64_t depth = ranges[i].first; depth <= ranges[i].last; depth++)
             set_bit(bits, depth);
     return TAP_OK;
+}
+
+tap_status tap_experiment_depths(uint64_t *bits, const tap_experiment *experiment,
+                                 int n_blocks, tap_error *err)
+{
+    return set_depths(bits, experiment->readout.depths, "readout.depths", experiment,
+                      n_blocks, err);
+}
+
+tap_status tap_experiment_top_depths(uint64_t *bits, const tap_experiment *experiment,
+                                     int n_blocks, tap_error *err)
+{
+    const char *text =
+        experiment->readout.top_words > 0 ? experiment->readout.top_depths : "";
+    return set_depths(bits, text, "readout.top_depths", experiment, n_blocks, err);
 }
 
 /* Facts in the making. */
@@ -238,6 +254,10 @@ static tap_status put_rest(list *l, tap_error *err)
         put_text(l, "readout.norm", e->readout.no_norm ? "none" : "final", true, err));
     TAP_TRY(put_text(l, "readout.candidates",
                      tap_candidates_name(e->readout.candidates), true, err));
+    TAP_TRY(put_number(l, "readout.top_words", e->readout.top_words, true, err));
+    TAP_TRY(put_text(l, "readout.top_depths",
+                     e->readout.top_words > 0 ? e->readout.top_depths : "", true, err));
+    TAP_TRY(put_number(l, "readout.thumbnail_px", e->readout.thumbnail_px, true, err));
     for (int m = 0; m < TAP_N_METRICS; m++)
         if (e->stats.metrics[m])
             TAP_TRY(put_item(l, tap_metric_name((tap_metric)m), err));

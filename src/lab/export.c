@@ -10,22 +10,35 @@ enum { MAX_COLUMNS = 32, FLUSH_BYTES = 1 << 20 };
 
 /* Tables in the order of docs/schema.md, with the columns that order their rows. */
 static const char *const TABLES[] = {
-    "manifest", "depth", "condition", "image",  "item",        "label_form", "score",
-    "control",  "rank",  "receipt",   "result", "result_long", "exclusion"};
+    "manifest",       "depth",   "condition",  "image",   "thumbnail",   "patch",
+    "item",           "outline", "label_form", "score",   "control_set", "control",
+    "rank",           "token",   "top_word",   "receipt", "result",      "result_long",
+    "control_result", "word",    "exclusion"};
 static const char *const ORDERS[] = {
     " ORDER BY key",
     " ORDER BY ordinal",
     " ORDER BY id",
     " ORDER BY id",
+    " ORDER BY image_id",
+    " ORDER BY image_id, patch",
     " ORDER BY id",
+    " ORDER BY item_id",
     " ORDER BY label, form",
     " ORDER BY item_id, condition_id, depth",
+    " ORDER BY item_id, control, seed",
     " ORDER BY item_id, condition_id, control, seed, depth",
     " ORDER BY item_id, condition_id",
+    " ORDER BY id",
+    " ORDER BY item_id, condition_id, depth, patch, place",
     " ORDER BY image_id, condition_id, stack, first_block, first_head",
     " ORDER BY item_id, condition, depth",
     " ORDER BY item_id, condition, depth, metric",
+    " ORDER BY item_id, condition, control, seed, depth",
+    " ORDER BY item_id, condition, depth, patch, place",
     ""};
+
+/* The one column that holds a picture and not a list of numbers. */
+static const char PICTURE[] = "jpeg";
 
 enum { N_TABLES = sizeof TABLES / sizeof TABLES[0] };
 
@@ -37,11 +50,32 @@ void tap_export_tables(const char *const **names, size_t *n)
     *n = N_TABLES;
 }
 
-/* Numbers of a blob as a JSON list: i32 for patches, f32 for the others. */
+/* Bytes as base64. */
+static tap_status put_base64(tap_buffer *out, const unsigned char *bytes,
+                             size_t n_bytes, tap_error *err)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t at = 0; at < n_bytes; at += 3) {
+        const size_t left = n_bytes - at;
+        const unsigned a = bytes[at], b = left > 1 ? bytes[at + 1] : 0,
+                       c = left > 2 ? bytes[at + 2] : 0;
+        const char four[4] = {digits[a >> 2], digits[(a & 3) << 4 | b >> 4],
+                              left > 1 ? digits[(b & 15) << 2 | c >> 6] : '=',
+                              left > 2 ? digits[c & 63] : '='};
+        TAP_TRY(tap_buffer_put(out, four, 4, err));
+    }
+    return TAP_OK;
+}
+
+/* A picture as base64, numbers as a JSON list: i32 for patches and rings, f32 for the
+ * others. */
 static tap_status put_blob(tap_buffer *out, const char *column,
                            const unsigned char *bytes, size_t n_bytes, tap_error *err)
 {
-    const bool whole = strcmp(column, "patches") == 0;
+    if (strcmp(column, PICTURE) == 0)
+        return put_base64(out, bytes, n_bytes, err);
+    const bool whole = strcmp(column, "patches") == 0 || strcmp(column, "rings") == 0;
     TAP_TRY(tap_buffer_put(out, "[", 1, err));
     for (size_t at = 0; at + 4 <= n_bytes; at += 4) {
         int32_t i = 0;
@@ -103,8 +137,9 @@ static tap_status put_row(tap_buffer *out, tap_buffer lists[MAX_COLUMNS],
         return tap_csv_put_row(out, values, n_columns, err);
     TAP_TRY(tap_buffer_put(out, "{", 1, err));
     for (size_t c = 0; c < n_columns; c++) {
-        const bool blob = sqlite3_column_type(s, (int)c) == SQLITE_BLOB;
-        if (blob) {
+        const bool list = sqlite3_column_type(s, (int)c) == SQLITE_BLOB &&
+                          strcmp(columns[c], PICTURE) != 0;
+        if (list) {
             TAP_TRY(tap_json_put_text(out, columns[c], err));
             TAP_TRY(tap_buffer_print(out, err, ":%s", lists[c].text));
         } else {
@@ -157,11 +192,16 @@ tap_status tap_export(const tap_store *store, const char *table,
             return TAP_FAIL(err, TAP_EINVAL,
                             "'%s' has no table '%.60s'; did you mean '%s'?",
                             tap_store_path(store), table, nearest);
-        return TAP_FAIL(err, TAP_EINVAL,
-                        "'%s' has no table '%.60s'; known are manifest, depth, "
-                        "condition, image, item, label_form, score, control, rank, "
-                        "receipt, result, result_long, exclusion",
-                        tap_store_path(store), table);
+        tap_buffer known = {0};
+        tap_status unknown = TAP_OK;
+        for (size_t i = 0; unknown == TAP_OK && i < N_TABLES; i++)
+            unknown = tap_buffer_print(&known, err, "%s%s", i ? ", " : "", TABLES[i]);
+        if (unknown == TAP_OK)
+            unknown =
+                TAP_FAIL(err, TAP_EINVAL, "'%s' has no table '%.60s'; known are %s",
+                         tap_store_path(store), table, known.text);
+        tap_buffer_clear(&known);
+        return unknown;
     }
     char *sql = NULL;
     TAP_TRY(

@@ -8,6 +8,7 @@
  *   tap_store_open(&store, "results.db", &spec, err)
  *   for each image: tap_store_find_image(&done, ...); if (!done) {
  *       tap_store_begin(store, &image, err)
+ *       tap_store_put_patch(store, i, &patch, err)      for each image token
  *       tap_store_put_item(store, &item, err)           for each item, excluded ones too
  *       tap_store_put_score(store, ordinal, &row, err)  per condition and depth
  *       tap_store_put_ranks(store, ordinal, condition, ranks, n_patches, err)
@@ -23,7 +24,7 @@
 #include "tensor/kernels.h"
 
 enum {
-    TAP_STORE_VERSION = 1,
+    TAP_STORE_VERSION = 2,
     TAP_STORE_ITEMS_PER_IMAGE = 100000, /* item id = image id * this + ordinal */
 };
 
@@ -85,6 +86,19 @@ typedef struct tap_store_image {
     const char *excluded;        /* NULL, or why no item of it is scored */
 } tap_store_image;
 
+/* A small picture of the photograph. */
+typedef struct tap_store_thumbnail {
+    int64_t width_px, height_px;
+    const void *jpeg;
+    size_t n_bytes;
+} tap_store_thumbnail;
+
+/* Where an image token stands: on its tile's grid, and in source pixels. */
+typedef struct tap_store_patch {
+    int32_t tile, row, col;
+    double x0, y0, x1, y1;
+} tap_store_patch;
+
 typedef struct tap_store_item {
     int64_t ordinal;       /* 0-based in its image, excluded ones counted */
     const char *object_id; /* NULL: the format has no instances */
@@ -93,6 +107,10 @@ typedef struct tap_store_item {
     const int32_t *patches; /* [n_patches] places among the image tokens */
     const float *coverage;  /* [n_patches], may be NULL */
     int64_t n_patches;
+    double raster_frac; /* mean place of its patches in reading order, 0 .. 1; NaN */
+    const int32_t
+        *outline; /* [n_outline] rings as image/outline.h has them; may be NULL */
+    size_t n_outline;
     const char *excluded; /* NULL, or the reason */
 } tap_store_item;
 
@@ -100,8 +118,29 @@ typedef struct tap_store_score {
     int32_t condition, depth; /* index of the spec's conditions; the depth itself */
     tap_score score;
     double null_best_rank;  /* NaN: none */
+    double null_log2_rank;  /* NaN: none */
     double null_percentile; /* NaN: none */
 } tap_store_score;
+
+/* What a control of an item reads: other patches, another word, another photograph. */
+typedef struct tap_store_control_set {
+    tap_control control;
+    int32_t seed;           /* which draw; 0 for controls without one */
+    const int32_t *patches; /* [n_patches]; NULL when there are none */
+    int64_t n_patches;
+    const char *label; /* the word that is ranked; NULL without a set */
+    const char *other; /* the part, photograph or item it is taken from; may be NULL */
+    const char *excluded; /* NULL, or why the item has no such control */
+} tap_store_control_set;
+
+/* One of the words that a patch of a part reads as. */
+typedef struct tap_store_word {
+    int32_t patch; /* place among the image tokens */
+    int32_t place; /* 1: the top word */
+    int32_t token_id;
+    const char *text; /* as the vocabulary spells it */
+    double logit;
+} tap_store_word;
 
 /* A score of a control or null: the same part read elsewhere, or another word. */
 typedef struct tap_store_control {
@@ -114,6 +153,13 @@ typedef struct tap_store_control {
 
 TAP_NODISCARD tap_status tap_store_begin(tap_store *store, const tap_store_image *image,
                                          tap_error *err);
+TAP_NODISCARD tap_status tap_store_put_thumbnail(tap_store *store,
+                                                 const tap_store_thumbnail *thumbnail,
+                                                 tap_error *err);
+/* Patch i of the image begun. */
+TAP_NODISCARD tap_status tap_store_put_patch(tap_store *store, int64_t i,
+                                             const tap_store_patch *patch,
+                                             tap_error *err);
 TAP_NODISCARD tap_status tap_store_put_item(tap_store *store,
                                             const tap_store_item *item, tap_error *err);
 /* A form of a label as text. token_id -1: it needs n_tokens > 1 and is not scored. Putting
@@ -124,9 +170,16 @@ TAP_NODISCARD tap_status tap_store_put_form(tap_store *store, const char *label,
 TAP_NODISCARD tap_status tap_store_put_score(tap_store *store, int64_t ordinal,
                                              const tap_store_score *row,
                                              tap_error *err);
+/* A set stands before the scores that are read with it. */
+TAP_NODISCARD tap_status tap_store_put_control_set(tap_store *store, int64_t ordinal,
+                                                   const tap_store_control_set *set,
+                                                   tap_error *err);
 TAP_NODISCARD tap_status tap_store_put_control(tap_store *store, int64_t ordinal,
                                                const tap_store_control *row,
                                                tap_error *err);
+TAP_NODISCARD tap_status tap_store_put_word(tap_store *store, int64_t ordinal,
+                                            int32_t condition, int32_t depth,
+                                            const tap_store_word *word, tap_error *err);
 /* ranks [n_depths][n_patches]: per patch the best of the label's forms. */
 TAP_NODISCARD tap_status tap_store_put_ranks(tap_store *store, int64_t ordinal,
                                              int32_t condition, const float *ranks,

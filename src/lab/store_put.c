@@ -92,6 +92,35 @@ tap_status tap_store_begin(tap_store *store, const tap_store_image *image,
     return status;
 }
 
+tap_status tap_store_put_thumbnail(tap_store *store,
+                                   const tap_store_thumbnail *thumbnail, tap_error *err)
+{
+    assert(store->begun);
+    tap_row r = tap_row_of(store, TAP_SQL_PUT_THUMBNAIL);
+    tap_row_int(&r, store->image_id);
+    tap_row_int(&r, thumbnail->width_px);
+    tap_row_int(&r, thumbnail->height_px);
+    tap_row_blob(&r, thumbnail->jpeg, thumbnail->n_bytes);
+    return tap_row_end(&r, err);
+}
+
+tap_status tap_store_put_patch(tap_store *store, int64_t i,
+                               const tap_store_patch *patch, tap_error *err)
+{
+    assert(store->begun);
+    tap_row r = tap_row_of(store, TAP_SQL_PUT_PATCH);
+    tap_row_int(&r, store->image_id);
+    tap_row_int(&r, i);
+    tap_row_int(&r, patch->tile);
+    tap_row_int(&r, patch->row);
+    tap_row_int(&r, patch->col);
+    tap_row_real(&r, patch->x0);
+    tap_row_real(&r, patch->y0);
+    tap_row_real(&r, patch->x1);
+    tap_row_real(&r, patch->y1);
+    return tap_row_end(&r, err);
+}
+
 tap_status tap_store_put_item(tap_store *store, const tap_store_item *item,
                               tap_error *err)
 {
@@ -113,7 +142,14 @@ tap_status tap_store_put_item(tap_store *store, const tap_store_item *item,
     tap_row_int(&r, item->n_patches);
     tap_row_blob(&r, item->patches, n * sizeof *item->patches);
     tap_row_blob(&r, item->coverage, n * sizeof *item->coverage);
+    tap_row_real(&r, item->raster_frac);
     tap_row_text(&r, item->excluded);
+    TAP_TRY(tap_row_end(&r, err));
+    if (item->n_outline == 0)
+        return TAP_OK;
+    r = tap_row_of(store, TAP_SQL_PUT_OUTLINE);
+    tap_row_int(&r, item_id(store, item->ordinal));
+    tap_row_blob(&r, item->outline, item->n_outline * sizeof *item->outline);
     return tap_row_end(&r, err);
 }
 
@@ -157,7 +193,43 @@ tap_status tap_store_put_score(tap_store *store, int64_t ordinal,
     tap_row_real(&r, score->score.mean_log2_rank);
     tap_row_real(&r, score->score.auc_loc);
     tap_row_real(&r, score->null_best_rank);
+    tap_row_real(&r, score->null_log2_rank);
     tap_row_real(&r, score->null_percentile);
+    return tap_row_end(&r, err);
+}
+
+tap_status tap_store_put_control_set(tap_store *store, int64_t ordinal,
+                                     const tap_store_control_set *set, tap_error *err)
+{
+    assert(store->begun);
+    tap_row r = tap_row_of(store, TAP_SQL_PUT_CONTROL_SET);
+    tap_row_int(&r, item_id(store, ordinal));
+    tap_row_text(&r, tap_control_name(set->control));
+    tap_row_int(&r, set->seed);
+    tap_row_int(&r, set->n_patches);
+    tap_row_blob(&r, set->patches, (size_t)set->n_patches * sizeof *set->patches);
+    tap_row_text(&r, set->label);
+    tap_row_text(&r, set->other);
+    tap_row_text(&r, set->excluded);
+    return tap_row_end(&r, err);
+}
+
+tap_status tap_store_put_word(tap_store *store, int64_t ordinal, int32_t condition,
+                              int32_t depth, const tap_store_word *word, tap_error *err)
+{
+    assert(store->begun);
+    tap_row r = tap_row_of(store, TAP_SQL_PUT_TOKEN);
+    tap_row_int(&r, word->token_id);
+    tap_row_text(&r, word->text);
+    TAP_TRY(tap_row_end(&r, err));
+    r = tap_row_of(store, TAP_SQL_PUT_WORD);
+    tap_row_int(&r, item_id(store, ordinal));
+    tap_row_int(&r, condition_id(store, condition));
+    tap_row_int(&r, depth);
+    tap_row_int(&r, word->patch);
+    tap_row_int(&r, word->place);
+    tap_row_int(&r, word->token_id);
+    tap_row_real(&r, word->logit);
     return tap_row_end(&r, err);
 }
 
@@ -238,6 +310,8 @@ tap_status tap_store_put_receipt(tap_store *store, int32_t condition, tap_stack 
             tap_row_int(&r, block[head].scaled);
             tap_row_int(&r, block[head].frozen);
             tap_row_int(&r, block[head].rows_emptied);
+            tap_row_text(&r, NULL); /* empty_rule */
+            tap_row_int(&r, 0);     /* states_edited */
             tap_row_real(&r, block[head].weight_on_cut);
             TAP_TRY(tap_row_end(&r, err));
         }

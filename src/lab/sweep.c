@@ -3,6 +3,7 @@
 #include "lab/sweep.h"
 
 #include "base/file.h"
+#include "image/outline.h"
 #include "lab/probe.h"
 #include "lab/store.h"
 #include "lab/sweep_image.h"
@@ -376,6 +377,7 @@ static tap_status score_item(tap_sweep *sweep, const batch *b, int64_t run_index
         tap_store_score row = {.condition = (int32_t)c,
                                .depth = sweep->depths[d],
                                .null_best_rank = (double)NAN,
+                               .null_log2_rank = (double)NAN,
                                .null_percentile = (double)NAN};
         TAP_TRY_OUT(tap_probe_run(
             &row.score, patch_ranks + (int64_t)d * item->n_patches, &input, err));
@@ -419,6 +421,69 @@ static tap_status put_receipts(tap_sweep *sweep, const batch *b, int64_t run_ind
     return TAP_OK;
 }
 
+static tap_status put_thumbnail(tap_sweep *sweep, const tap_image *thumbnail,
+                                tap_error *err)
+{
+    enum { QUALITY = 85 };
+
+    tap_buffer jpeg = {0};
+    tap_status status = tap_image_encode(&jpeg, thumbnail, QUALITY, err);
+    const tap_store_thumbnail row = {.width_px = thumbnail->width,
+                                     .height_px = thumbnail->height,
+                                     .jpeg = jpeg.text,
+                                     .n_bytes = jpeg.n_bytes};
+    if (status == TAP_OK)
+        status = tap_store_put_thumbnail(sweep->store, &row, err);
+    tap_buffer_clear(&jpeg);
+    return status;
+}
+
+/* Where the image tokens are, and what the photo looks like. */
+static tap_status put_places(tap_sweep *sweep, const tap_sweep_image *image,
+                             tap_error *err)
+{
+    const tap_scene *scene = &image->scene;
+    if (image->thumbnail.rgb)
+        TAP_TRY(put_thumbnail(sweep, &image->thumbnail, err));
+    for (int64_t i = 0; i < scene->sequence.n_image; i++) {
+        const tap_token *token = &scene->sequence.tokens[scene->image_rows[i]];
+        const tap_box box = tap_scene_box(scene, i);
+        const tap_store_patch row = {.tile = token->tile,
+                                     .row = token->row,
+                                     .col = token->col,
+                                     .x0 = box.x0,
+                                     .y0 = box.y0,
+                                     .x1 = box.x1,
+                                     .y1 = box.y1};
+        TAP_TRY(tap_store_put_patch(sweep->store, i, &row, err));
+    }
+    return TAP_OK;
+}
+
+static tap_status put_item(tap_sweep *sweep, const tap_sweep_item *item,
+                           int64_t ordinal, tap_error *err)
+{
+    tap_outline outline = {0};
+    if (item->part->mask.inside)
+        TAP_TRY(tap_outline_trace(&outline, &item->part->mask, err));
+    const tap_store_item row = {.ordinal = ordinal,
+                                .object_id = item->object_id,
+                                .object = item->object,
+                                .part = item->part->name,
+                                .label = item->part->label,
+                                .area_px = item->part->area_px,
+                                .patches = item->patches,
+                                .coverage = item->coverage,
+                                .n_patches = item->n_patches,
+                                .raster_frac = item->raster_frac,
+                                .outline = outline.numbers,
+                                .n_outline = outline.n_numbers,
+                                .excluded = item->excluded};
+    const tap_status status = tap_store_put_item(sweep->store, &row, err);
+    tap_outline_clear(&outline);
+    return status;
+}
+
 static tap_status put_image(tap_sweep *sweep, const batch *b, int64_t index,
                             int64_t run_index, tap_error *err)
 {
@@ -434,21 +499,12 @@ static tap_status put_image(tap_sweep *sweep, const batch *b, int64_t index,
                                  .n_cols = g->n_cols,
                                  .excluded = image->excluded};
     TAP_TRY(tap_store_begin(sweep->store, &row, err));
+    TAP_TRY(put_places(sweep, image, err));
     for (int64_t i = 0; i < image->n_items; i++) {
         const tap_sweep_item *item = &image->items[i];
-        const tap_store_item store_item = {.ordinal = i,
-                                           .object_id = item->object_id,
-                                           .object = item->object,
-                                           .part = item->part->name,
-                                           .label = item->part->label,
-                                           .area_px = item->part->area_px,
-                                           .patches = item->patches,
-                                           .coverage = item->coverage,
-                                           .n_patches = item->n_patches,
-                                           .excluded = item->excluded};
         if (item->label >= 0)
             TAP_TRY(put_forms(sweep, &sweep->labels.labels[item->label], err));
-        TAP_TRY(tap_store_put_item(sweep->store, &store_item, err));
+        TAP_TRY(put_item(sweep, item, i, err));
         sweep->counts.n_items++;
         sweep->counts.n_excluded += item->excluded != NULL;
         sweep->counts.n_scored += item->excluded == NULL;

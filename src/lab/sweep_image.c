@@ -4,6 +4,7 @@
 #include "read/group.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ void tap_sweep_image_clear(tap_sweep_image *image)
     tap_free(image->read_rows);
     tap_free(image->row_of);
     tap_free(image->excluded);
+    tap_image_clear(&image->thumbnail);
     tap_items_clear(&image->annotation);
     tap_scene_clear(&image->scene);
     *image = (tap_sweep_image){0};
@@ -40,11 +42,38 @@ static tap_status exclude_image(tap_sweep_image *image, const char *reason,
     return tap_text_copy(&image->excluded, reason, strlen(reason), err);
 }
 
+/* The photo made smaller; a small one stays as it is. */
+static tap_status make_thumbnail(tap_image *out, const tap_image *photo,
+                                 int64_t side_px, tap_error *err)
+{
+    const int64_t longest = photo->width > photo->height ? photo->width : photo->height;
+    const double scale = longest > side_px ? (double)side_px / (double)longest : 1.0;
+    const int64_t width = (int64_t)((double)photo->width * scale + 0.5);
+    const int64_t height = (int64_t)((double)photo->height * scale + 0.5);
+    return tap_image_resize(out, photo, width > 0 ? width : 1, height > 0 ? height : 1,
+                            TAP_BILINEAR, TAP_ORDER_PILLOW_12, err);
+}
+
+static tap_status open_photo(tap_sweep_image *image, const tap_sweep_setup *setup,
+                             const char *path, tap_error *err)
+{
+    const char *prompt = setup->experiment->prompt;
+    const int64_t side_px = setup->experiment->readout.thumbnail_px;
+    tap_image photo = {0};
+    TAP_TRY(tap_image_read(&photo, path, err));
+    tap_status status =
+        tap_scene_make(&image->scene, setup->model, &photo,
+                       strcmp(prompt, "default") == 0 ? NULL : prompt, err);
+    if (status == TAP_OK && side_px > 0)
+        status = make_thumbnail(&image->thumbnail, &photo, side_px, err);
+    tap_image_clear(&photo);
+    return status;
+}
+
 /* Reads photo and annotation; a fault of either excludes the image. */
 static tap_status open_image(tap_sweep_image *image, const tap_sweep_setup *setup,
                              tap_error *err)
 {
-    const char *prompt = setup->experiment->prompt;
     const char *photo = tap_dataset_photo(setup->dataset, image->id);
     tap_error fault;
     tap_status status =
@@ -55,8 +84,7 @@ static tap_status open_image(tap_sweep_image *image, const tap_sweep_setup *setu
         return exclude_image(image, fault.message, err);
     if (!photo)
         return exclude_image(image, "no photo", err);
-    status = tap_scene_open(&image->scene, setup->model, photo,
-                            strcmp(prompt, "default") == 0 ? NULL : prompt, &fault);
+    status = open_photo(image, setup, photo, &fault);
     if (status == TAP_OK)
         return tap_sha256_file(image->sha256, photo, err);
     if (!is_files_fault(status))
@@ -103,11 +131,14 @@ static tap_status find_patches(tap_sweep_item *item, const tap_sweep_image *imag
                       "patches", err));
     TAP_TRY(tap_alloc(&item->coverage, (size_t)item->n_patches, sizeof *item->coverage,
                       "patches", err));
+    double places = 0.0;
     for (int64_t i = 0, k = 0; i < n; i++)
         if (fall_back ? i == best : cover[i] > 0.0F && (double)cover[i] >= tau) {
             item->patches[k] = (int32_t)i;
             item->coverage[k++] = cover[i];
+            places += (double)i + 0.5;
         }
+    item->raster_frac = places / ((double)item->n_patches * (double)n);
     return TAP_OK;
 }
 
@@ -258,6 +289,7 @@ static tap_status begin_items(tap_sweep_image *image, const tap_sweep_setup *set
         const tap_part *part = &a->parts[p];
         image->n_items = (int64_t)p + 1;
         item->part = part;
+        item->raster_frac = (double)NAN;
         item->object = a->objects[part->object].name;
         item->object_id = a->objects[part->object].id;
         const char *reason = image->excluded ? image->excluded : part->excluded;

@@ -15,6 +15,8 @@ typedef struct tap_sweep_item {
     int32_t *patches; /* [n_patches] places among the image tokens, ascending */
     float *coverage;  /* [n_patches] */
     int64_t n_patches;
+    double
+        raster_frac;   /* mean place of the patches in reading order; NaN without any */
     int64_t label;     /* index of its label in the sweep's labels */
     int64_t *variants; /* [n_conditions] which plan of the image each condition is */
 } tap_sweep_item;
@@ -23,7 +25,8 @@ typedef struct tap_sweep_image {
     int64_t id;     /* place in the experiment's order */
     char *excluded; /* NULL, or why nothing of it is scored */
     char sha256[TAP_SHA256_TEXT_BYTES];
-    tap_scene scene; /* open unless excluded */
+    tap_scene scene;     /* open unless excluded */
+    tap_image thumbnail; /* empty when none is wanted */
     tap_items annotation;
     tap_sweep_item *items; /* [n_items] */
     int64_t n_items, n_scored;

@@ -2,16 +2,13 @@
 
 #include "base/memory.h"
 
-tap_status tap_scene_open(tap_scene *out, const tap_model *model,
-                          const char *image_path, const char *prompt, tap_error *err)
+tap_status tap_scene_make(tap_scene *out, const tap_model *model,
+                          const tap_image *image, const char *prompt, tap_error *err)
 {
-    tap_scene scene = {.model = model};
-    tap_image image = {0};
+    tap_scene scene = {
+        .model = model, .width_px = image->width, .height_px = image->height};
     tap_status status = TAP_OK;
-    TAP_TRY_OUT(tap_image_read(&image, image_path, err));
-    scene.width_px = image.width;
-    scene.height_px = image.height;
-    TAP_TRY_OUT(tap_preprocess_run(&scene.pixels, &scene.geometry, &image,
+    TAP_TRY_OUT(tap_preprocess_run(&scene.pixels, &scene.geometry, image,
                                    &model->spec.preprocess, err));
     TAP_TRY_OUT(tap_prompt_compile(&scene.sequence, &model->spec, model->tokenizer,
                                    prompt, &scene.geometry, err));
@@ -22,11 +19,20 @@ tap_status tap_scene_open(tap_scene *out, const tap_model *model,
         if (s->tokens[t].role == TAP_ROLE_PATCH)
             scene.image_rows[n++] = t;
 out:
-    tap_image_clear(&image);
     if (status == TAP_OK)
         *out = scene;
     else
         tap_scene_clear(&scene);
+    return status;
+}
+
+tap_status tap_scene_open(tap_scene *out, const tap_model *model,
+                          const char *image_path, const char *prompt, tap_error *err)
+{
+    tap_image image = {0};
+    TAP_TRY(tap_image_read(&image, image_path, err));
+    const tap_status status = tap_scene_make(out, model, &image, prompt, err);
+    tap_image_clear(&image);
     return status;
 }
 
@@ -42,4 +48,23 @@ int64_t tap_scene_n_patches(const tap_scene *scene)
 {
     const tap_geometry *g = &scene->geometry;
     return (int64_t)g->n_tiles * g->n_rows * g->n_cols;
+}
+
+/* Tile pixel `tile` back in the source, cut to [0, size]. */
+static double to_source(const tap_axis_map *map, int64_t tile, int64_t size)
+{
+    const double at = (double)(tile * map->den - map->add) / (double)map->mul;
+    return at < 0.0 ? 0.0 : at > (double)size ? (double)size : at;
+}
+
+tap_box tap_scene_box(const tap_scene *scene, int64_t i)
+{
+    const tap_geometry *g = &scene->geometry;
+    const tap_token *t = &scene->sequence.tokens[scene->image_rows[i]];
+    const tap_tile *tile = &g->tiles[t->tile];
+    const int64_t x = (int64_t)t->col * g->patch_px, y = (int64_t)t->row * g->patch_px;
+    return (tap_box){to_source(&tile->x, x, g->source_width),
+                     to_source(&tile->y, y, g->source_height),
+                     to_source(&tile->x, x + g->patch_px, g->source_width),
+                     to_source(&tile->y, y + g->patch_px, g->source_height)};
 }

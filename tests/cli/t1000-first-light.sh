@@ -17,7 +17,7 @@ stats: {metrics: [log_rank, mrr, "hit@1", "hit@10"], bootstrap: 100, seed: 1}
 Y
 # masks are named relative to the table
 for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
-tables="image item condition label_form score rank receipt depth"
+tables="image thumbnail patch item outline condition label_form score control_set control rank token top_word receipt depth"
 dump() {
     for table in $tables; do tapetum export "$1" "$table" --format jsonl; done
 }

@@ -14,6 +14,7 @@ typedef struct planted {
     int shard, n_shards; /* images shard, shard + n_shards ...; n_shards 0: all */
     int stop_after;      /* images to write in this call; 0: all */
     bool exclude;
+    bool beside;           /* controls and words too */
     const char *threshold; /* value of one identity fact; NULL: "0.5" */
     const char *bootstrap; /* resamples; NULL: "200" */
     double n_candidates;   /* 0: 1024 */
@@ -44,6 +45,26 @@ static const tap_store_condition PLANTED_CONDITIONS[TAP_N_CELLS] = {
     {"decoder_off", "lm: image <- image", 2},
     {"both_off", "vision: image <- image|cls; lm: image <- image", 3}};
 
+static const int32_t PLANTED_SQUARE[] = {4, 0, 0, 8, 0, 8, 8, 0, 8};
+
+/* One control and one word of an item under one condition. */
+static tap_status planted_beside(tap_store *store, int item, int condition, int depth,
+                                 double rank, tap_error *err)
+{
+    const tap_store_control control = {.condition = condition,
+                                       .depth = depth,
+                                       .control = TAP_CONTROL_SHIFTED_MASK,
+                                       .best_rank = 2 * rank,
+                                       .n_patches = 2};
+    const tap_store_word word = {.patch = item % 16,
+                                 .place = 1,
+                                 .token_id = 7 + condition,
+                                 .text = "\xe2\x96\x81word",
+                                 .logit = rank};
+    TAP_TRY(tap_store_put_control(store, item, &control, err));
+    return tap_store_put_word(store, item, condition, depth, &word, err);
+}
+
 static tap_status planted_item(tap_store *store, const planted *p, int image, int item,
                                tap_error *err)
 {
@@ -62,9 +83,18 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
                                 .area_px = 100 + item,
                                 .patches = patches,
                                 .n_patches = excluded ? 0 : 2,
+                                .raster_frac = excluded ? (double)NAN : 0.5,
+                                .outline = PLANTED_SQUARE,
+                                .n_outline = 9,
                                 .excluded = excluded ? "smaller than 64 px" : NULL};
     TAP_TRY(tap_store_put_item(store, &row, err));
     TAP_TRY(tap_store_put_form(store, label, label, 5 + category, 1, err));
+    const tap_store_control_set set = {.control = TAP_CONTROL_SHIFTED_MASK,
+                                       .patches = patches,
+                                       .n_patches = 2,
+                                       .label = label};
+    if (!excluded)
+        TAP_TRY(tap_store_put_control_set(store, item, &set, err));
     for (int c = 0; !excluded && c < TAP_N_CELLS; c++) {
         float ranks[2 * 64];
         for (int d = 0; d < p->n_depths; d++) {
@@ -75,8 +105,11 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
                 .depth = d,
                 .score = {rank, rank + 1, log2(rank) + 0.5, (double)NAN},
                 .null_best_rank = 2 * rank,
+                .null_log2_rank = (double)NAN,
                 .null_percentile = (double)NAN};
             TAP_TRY(tap_store_put_score(store, item, &score, err));
+            if (p->beside)
+                TAP_TRY(planted_beside(store, item, c, d, rank, err));
             ranks[2 * d] = (float)rank;
             ranks[2 * d + 1] = (float)rank + 2.0F;
         }
@@ -102,6 +135,13 @@ static tap_status planted_image(tap_store *store, const planted *p, int image,
     if (done)
         return TAP_OK;
     TAP_TRY(tap_store_begin(store, &row, err));
+    const tap_store_thumbnail thumbnail = {5, 3, "jpeg", 4};
+    TAP_TRY(tap_store_put_thumbnail(store, &thumbnail, err));
+    for (int i = 0; i < 16; i++) {
+        const double x = 125.0 * (i % 4), y = 83.25 * (double)(i / 4);
+        const tap_store_patch patch = {0, i / 4, i % 4, x, y, x + 125.0, y + 83.25};
+        TAP_TRY(tap_store_put_patch(store, i, &patch, err));
+    }
     const int n_items = p->count ? p->count(p->owner, image) : p->n_items;
     for (int item = 0; item < n_items; item++)
         TAP_TRY(planted_item(store, p, image, item, err));

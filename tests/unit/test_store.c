@@ -36,9 +36,10 @@ static int tear_down(void **state)
 /* All rows of all tables as text. */
 static tap_buffer dump(const char *file)
 {
-    static const char *const TABLES[] = {"manifest", "depth",     "condition", "image",
-                                         "item",     "score",     "control",   "rank",
-                                         "receipt",  "label_form"};
+    static const char *const TABLES[] = {
+        "manifest", "depth", "condition",   "image",     "thumbnail", "patch",
+        "item",     "score", "control_set", "control",   "rank",      "receipt",
+        "outline",  "token", "top_word",    "label_form"};
     tap_buffer out = {0};
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
@@ -87,7 +88,7 @@ static int64_t number(const char *sql)
 }
 
 static const planted SMALL = {
-    .n_images = 3, .n_items = 5, .n_depths = 2, .exclude = true};
+    .n_images = 3, .n_items = 5, .n_depths = 2, .exclude = true, .beside = true};
 
 static void test_rows(void **state)
 {
@@ -176,7 +177,8 @@ static void test_resume(void **state)
     (void)state;
     char whole[SCRATCH_PATH_BYTES];
     scratch_path(whole, directory, "whole.db");
-    planted p = {.n_images = 5, .n_items = 6, .n_depths = 3, .exclude = true};
+    planted p = {
+        .n_images = 5, .n_items = 6, .n_depths = 3, .exclude = true, .beside = true};
     assert_int_equal(planted_write(whole, &p, NULL), TAP_OK);
 
     p.stop_after = 1;
@@ -285,6 +287,14 @@ static void test_conditions_by_name(void **state)
                                        .seed = 4,
                                        .best_rank = 2.5,
                                        .n_patches = 1};
+    /* no score without the set that it was read with */
+    assert_int_equal(tap_store_put_control(store, 0, &control, &err), TAP_EINVAL);
+    const tap_store_control_set set = {.control = TAP_CONTROL_RANDOM_PATCHES,
+                                       .seed = 4,
+                                       .patches = &patch,
+                                       .n_patches = 1,
+                                       .label = "p"};
+    assert_int_equal(tap_store_put_control_set(store, 0, &set, &err), TAP_OK);
     assert_int_equal(tap_store_put_control(store, 0, &control, &err), TAP_OK);
     const tap_store_control bad = {.control = TAP_CONTROL_WORDS, .best_rank = 0.5};
     assert_int_equal(tap_store_put_control(store, 0, &bad, &err), TAP_ENUMERIC);
@@ -419,13 +429,13 @@ static void test_foreign_files(void **state)
     (void)remove(path);
     assert_int_equal(planted_write(path, &SMALL, NULL), TAP_OK);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL),
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL),
                      SQLITE_OK);
     (void)sqlite3_close(db);
     assert_int_equal(planted_write(path, &SMALL, &err), TAP_EFORMAT);
     (void)snprintf(
         message, sizeof message,
-        "'%s' has schema version 2, and this tapetum reads version 1; use the "
+        "'%s' has schema version 3, and this tapetum reads version 2; use the "
         "tapetum that wrote it",
         path);
     assert_string_equal(err.message, message);
