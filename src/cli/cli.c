@@ -112,6 +112,17 @@ void tap_cli_detail(const tap_cli *cli, const char *format, ...)
     va_end(values);
 }
 
+const tap_kernels *tap_cli_kernels(const tap_cli *cli)
+{
+    const char *compute = tap_args_text(cli->args, "compute");
+    const tap_kernels *bf16 = tap_kernels_bf16();
+    if (strcmp(compute, "bf16") != 0)
+        return tap_kernels_cpu();
+    if (!bf16)
+        tap_cli_note(cli, "this processor has no products in bf16; computed in f32");
+    return bf16 ? bf16 : tap_kernels_cpu();
+}
+
 tap_status tap_cli_flush(tap_error *err)
 {
     errno = 0;

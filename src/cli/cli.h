@@ -7,6 +7,7 @@
 #define TAP_CLI_CLI_H
 
 #include "cli/opt.h"
+#include "tensor/kernels.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -34,6 +35,10 @@ typedef struct tap_cli {
  * else looked for in the directories of TAPETUM_MODELS (separated by ':'). tap_free it. */
 TAP_NODISCARD tap_status tap_cli_model(char **path, const tap_cli *cli, size_t i,
                                        tap_error *err);
+
+/* The kernels that --compute asks for. Where the processor has no products in bf16: those of
+ * f32, with a note; a manifest names kernels->compute. */
+const tap_kernels *tap_cli_kernels(const tap_cli *cli);
 
 /* Prints a JSON object as one line on stdout, with "schema": 1 set first; takes the
  * reference, and reports a NULL object as lack of memory. */

@@ -133,7 +133,7 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     tap_labels labels = {.forms = TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL};
     tap_lens *lens = NULL;
     uint64_t *depths = NULL;
-    const tap_kernels *kernels = tap_kernels_cpu();
+    const tap_kernels *kernels = tap_cli_kernels(cli);
     const int n_threads = cli->n_threads > 0 ? cli->n_threads : omp_get_num_procs();
     tap_status status = tap_subject_open(&s, cli, err);
     if (status != TAP_OK)

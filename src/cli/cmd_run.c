@@ -102,7 +102,8 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
     const char *database = tap_args_text(cli->args, "output");
     tap_experiment experiment = {0};
     tap_sweep *sweep = NULL;
-    tap_sweep_options options = {.n_threads = cli->n_threads,
+    tap_sweep_options options = {.kernels = tap_cli_kernels(cli),
+                                 .n_threads = cli->n_threads,
                                  .memory_bytes =
                                      tap_args_given(cli->args, "memory")
                                          ? (size_t)tap_args_int(cli->args, "memory")

@@ -17,7 +17,8 @@ static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
 
 /* The manifest of the file's header. */
 static int64_t describe(const char **keys, const char **values, const tap_cli *cli,
-                        const tap_subject *s, char (*names)[24], const char *sha256)
+                        const tap_subject *s, const tap_kernels *kernels,
+                        char (*names)[24], const char *sha256)
 {
     int64_t n = 0;
     const char *const fixed[][2] = {{"tapetum", tap_version()},
@@ -25,8 +26,8 @@ static int64_t describe(const char **keys, const char **values, const tap_cli *c
                                     {"model.family", s->model->spec.family},
                                     {"model.hash", tap_weights_hash(s->model->weights)},
                                     {"image.sha256", sha256},
-                                    {"compute", "f32"},
-                                    {"kernels", tap_kernels_cpu()->name}};
+                                    {"compute", kernels->compute},
+                                    {"kernels", kernels->name}};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         keys[n] = fixed[i][0];
         values[n++] = fixed[i][1];
@@ -89,6 +90,7 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     char(*names)[24] = NULL;
     char sha256[TAP_SHA256_TEXT_BYTES];
     const char *keys[MAX_METADATA], *values[MAX_METADATA];
+    const tap_kernels *kernels = tap_cli_kernels(cli);
     tap_status status = tap_subject_open(&s, cli, err);
     if (status != TAP_OK)
         return status;
@@ -106,10 +108,10 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     spec.places = places;
     TAP_TRY_OUT(tap_sha256_file(sha256, tap_args_argument(cli->args, 1), err));
     TAP_TRY_OUT(tap_alloc(&names, (size_t)s.n_conditions, sizeof *names, "names", err));
-    spec.n_metadata = describe(keys, values, cli, &s, names, sha256);
+    spec.n_metadata = describe(keys, values, cli, &s, kernels, names, sha256);
     TAP_TRY_OUT(tap_trace_open(&trace, out, &spec, err));
     tap_wanted wanted = {0};
-    tap_run_options options = {.n_threads = cli->n_threads};
+    tap_run_options options = {.kernels = kernels, .n_threads = cli->n_threads};
     tap_trace_want(&wanted, &options, trace);
     const tap_item item = {.pixels = &s.scene.pixels,
                            .sequence = &s.scene.sequence,

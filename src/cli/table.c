@@ -64,6 +64,11 @@ static const tap_command tokenize = {
         "prompt", 0, TAP_OPT_TEXT, "TEXT", NULL, 0, 0,                                 \
             "text with <image> once; the family's own by default"                      \
     }
+#define OPT_COMPUTE                                                                    \
+    {                                                                                  \
+        "compute", 0, TAP_OPT_CHOICE, "f32|bf16", "f32", 0, 0,                         \
+            "arithmetic of the matrix products; bf16 is faster, ranks shift"           \
+    }
 
 static const tap_arg model_and_image[] = {{"MODEL", false, false, "model directory"},
                                           {"IMAGE", false, false, "JPEG or PNG"},
@@ -83,6 +88,7 @@ static const tap_command run = {
                                "only images i, i + n, i + 2n ...; join with merge"},
                               {"memory", 0, TAP_OPT_BYTES, "BYTES", "2G", 1 << 20, 0,
                                "for states, beside the mapped weights"},
+                              OPT_COMPUTE,
                               {"dry-run", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
                                "check everything; print plan, cost and memory"},
                               {"no-share", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
@@ -125,8 +131,7 @@ static const tap_command lens = {
                               OPT_MASK,
                               OPT_CONDITION,
                               OPT_PROMPT,
-                              {"compute", 0, TAP_OPT_CHOICE, "f32", "f32", 0, 0,
-                               "arithmetic of the matrix products"},
+                              OPT_COMPUTE,
                               END},
     .run = tap_cmd_lens,
 };
@@ -150,6 +155,7 @@ static const tap_command trace = {
                           OPT_CONDITION,
                           OPT_MASK,
                           OPT_PROMPT,
+                          OPT_COMPUTE,
                           OPT_OUTPUT("the file to write"),
                           END},
     .run = tap_cmd_trace,

@@ -97,7 +97,7 @@ static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *swe
         {"model.family", spec->family, true},
         {"model.hash", tap_weights_hash(sweep->model->weights), true},
         {"model.preprocess", texts->size, true},
-        {"model.compute", "f32", true},
+        {"model.compute", sweep->options.kernels->compute, true},
         {"run.version", tap_version(), false},
         {"run.kernels", sweep->options.kernels->name, false},
         {"run.threads", texts->threads, false},

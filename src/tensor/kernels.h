@@ -121,7 +121,8 @@ static inline int64_t tap_segment_end(int64_t segment, int64_t t, int64_t n)
 }
 
 typedef struct tap_kernels {
-    const char *name; /* "reference", "avx2", "avx512" ... for the manifest */
+    const char *name;    /* "reference", "avx2", "avx512" ... for the manifest */
+    const char *compute; /* arithmetic of the products: "f32" or "bf16" */
 
     /* y[r,o] = sum_i x[r,i] w[o,i] + bias[o]. w is [n_out][n_in] in F32, F16, BF16 as
      * stored; rows stride_x, stride_y apart. bias may be NULL. y must not alias x. */

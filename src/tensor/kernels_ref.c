@@ -392,7 +392,7 @@ static size_t ref_scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
 }
 
 const tap_kernels tap_kernels_ref = {
-    "reference", ref_linear, ref_layer_norm, ref_rms_norm, ref_activate,     ref_gate,
+    "reference", "f32", ref_linear, ref_layer_norm, ref_rms_norm, ref_activate,     ref_gate,
     ref_add,     ref_rope,   ref_attend,     ref_rank,     ref_scratch_bytes};
 
 #endif
