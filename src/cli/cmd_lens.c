@@ -157,7 +157,9 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     tap_lens_want(&wanted, lens);
     const tap_item item = {.pixels = &s.scene.pixels,
                            .sequence = &s.scene.sequence,
-                           .plans = (const tap_plan *const *)s.plans};
+                           .plans = (const tap_plan *const *)s.plans,
+                           .read = rows,
+                           .n_read = n_rows};
     const tap_sink sink = {.owner = lens, .wanted = &wanted, .put = put_state};
     const tap_run_options options = {.kernels = kernels, .n_threads = n_threads};
     TAP_TRY_OUT(tap_run(NULL, s.model, &item, 1, s.n_conditions, &options, &sink, err));

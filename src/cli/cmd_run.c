@@ -108,6 +108,7 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
                                      tap_args_given(cli->args, "memory")
                                          ? (size_t)tap_args_int(cli->args, "memory")
                                          : 0,
+                                 .skip_nothing = tap_args_flag(cli->args, "no-skip"),
                                  .share_nothing = tap_args_flag(cli->args, "no-share"),
                                  .command_line = cli->command_line};
     const bool dry = tap_args_flag(cli->args, "dry-run");

@@ -93,6 +93,8 @@ static const tap_command run = {
                                "check everything; print plan, cost and memory"},
                               {"no-share", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
                                "compute every condition on its own, to compare"},
+                              {"no-skip", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "compute rows nobody reads, too, to compare"},
                               END},
     .notes =
         "The first interrupt finishes the images in hand and saves them; the second "

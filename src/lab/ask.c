@@ -137,7 +137,9 @@ static tap_status run_lens(tap_answer *a, const tap_model *model, int n_threads,
     tap_lens_want(&wanted, a->lens);
     const tap_item item = {.pixels = &a->scene.pixels,
                            .sequence = &a->scene.sequence,
-                           .plans = (const tap_plan *const *)a->plans};
+                           .plans = (const tap_plan *const *)a->plans,
+                           .read = rows,
+                           .n_read = n_rows};
     const tap_sink sink = {.owner = a->lens, .wanted = &wanted, .put = put_state};
     const tap_run_options options = {.kernels = kernels, .n_threads = n_threads};
     TAP_TRY(

@@ -302,7 +302,8 @@ static tap_status run_batch(batch *b, tap_sweep *sweep, tap_error *err)
         items[i] = (tap_item){.pixels = &image->scene.pixels,
                               .sequence = &image->scene.sequence,
                               .plans = plans + i * b->n_plans,
-                              .n_rows = image->scene.sequence.last_image + 1};
+                              .read = image->scene.image_rows,
+                              .n_read = image->scene.sequence.n_image};
         rows[i] = image->read_rows;
         n_rows[i] = image->n_read;
         all_rows[i] = image->scene.image_rows;
@@ -324,6 +325,7 @@ static tap_status run_batch(batch *b, tap_sweep *sweep, tap_error *err)
     const tap_sink sink = {.owner = b->lens, .wanted = &wanted, .put = put_state};
     const tap_run_options options = {.kernels = sweep->options.kernels,
                                      .n_threads = sweep->options.n_threads,
+                                     .skip_nothing = sweep->options.skip_nothing,
                                      .share_nothing = sweep->options.share_nothing};
     TAP_TRY_OUT(tap_run(&b->receipts, sweep->model, items, b->n_run, b->n_plans,
                         &options, &sink, err));

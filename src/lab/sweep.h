@@ -18,6 +18,7 @@ typedef struct tap_sweep_options {
     size_t memory_bytes;        /* for states, beside the mapped weights; 0: 2 GiB */
     int64_t batch_images;       /* images at once; 0: as many as help and fit */
     int shard, n_shards;        /* this run takes images i with i % n_shards == shard */
+    bool skip_nothing;          /* compute rows nobody reads, too, for comparison */
     bool share_nothing;         /* compute every condition on its own, for comparison */
     const char *command_line;   /* for the manifest; may be NULL */
 } tap_sweep_options;

@@ -48,6 +48,22 @@ static const tap_tensor *bias_of(const tap_affine *affine)
     return affine->bias.bytes ? &affine->bias : NULL;
 }
 
+/* Queries of the rows kept: [n_kept][d_q], each turned by its own position. */
+static void project_kept(tap_pass *p, const tap_block_weights *w)
+{
+    const tap_kernels *k = p->job->kernels;
+    const tap_workspace *work = &p->job->work;
+    const tap_stack_spec *s = p->spec;
+    const int64_t d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head;
+    const int64_t half = s->d_head / 2;
+    for (int64_t i = 0; i < p->n_kept; i++)
+        memcpy(p->out + i * d, p->normed + p->kept[i] * d, (size_t)d * sizeof *p->out);
+    k->linear(p->q, d_q, p->out, d, p->n_kept, &w->q.weight, bias_of(&w->q), work);
+    for (int64_t i = 0; i < p->n_kept; i++)
+        k->rope(p->q + i * d_q, d_q, 1, s->n_heads, s->d_head,
+                p->cos + p->kept[i] * half, p->sin + p->kept[i] * half, work);
+}
+
 static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 {
     const tap_kernels *k = p->job->kernels;
@@ -59,13 +75,18 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 
     k->rms_norm(p->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
     k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
     k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
     tap_lm_rope(p);
-    k->rope(p->q, d_q, n, s->n_heads, s->d_head, p->cos, p->sin, work);
+    if (p->kept) {
+        project_kept(p, w);
+    } else {
+        k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
+        k->rope(p->q, d_q, n, s->n_heads, s->d_head, p->cos, p->sin, work);
+    }
     k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
-    TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));
+    if (!p->kept) /* nobody asked for them */
+        TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));
     TAP_TRY(tap_pass_at(p, TAP_SITE_K, p->k, d_kv, err));
     return tap_pass_at(p, TAP_SITE_V, p->v, d_kv, err);
 }
@@ -94,7 +115,7 @@ static tap_status lm_finish(tap_pass *p, float *x, tap_error *err)
     k->linear(p->out, d, p->gate, d_mlp, n, &w->down.weight, NULL, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_OUT, p->out, d, err));
     k->add(x, p->out, n * d, work);
-    return tap_pass_at(p, TAP_SITE_RESID_POST, x, d, err);
+    return TAP_OK;
 }
 
 const tap_block_halves tap_lm_halves = {lm_project, lm_finish};

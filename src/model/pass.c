@@ -4,7 +4,8 @@
  * of states that fit into the scratch of a pass. Norm, queries, keys and values depend on
  * the state that enters the block, so they are computed once per such state (a source);
  * attention and everything after it once per state that leaves (a child). Rows are copied
- * from source to child and updated in place. */
+ * from source to child and updated in place. In the decoder's last block only rows that
+ * are read become children's rows: they stand close together until the block is done. */
 #include "model/pass.h"
 
 #include "base/file.h"
@@ -23,9 +24,11 @@ typedef struct source {
 /* The block's bookkeeping, sized for the largest level. */
 typedef struct frame {
     source *sources;
-    tap_span *spans;     /* of the group in hand */
-    int64_t *child_row;  /* [n_nodes + 1] rows of children in the states leaving */
-    int64_t *child_from; /* [n_nodes] row in the group's x */
+    tap_span *spans;      /* of the group in hand */
+    int64_t *child_row;   /* [n_nodes + 1] rows of children in the states leaving */
+    int64_t *child_from;  /* [n_nodes] row in the group's x */
+    int64_t *child_query; /* [n_nodes] row in the group's q */
+    int64_t *kept;        /* [group_rows] rows of the group's x that are read */
     tap_attend_args *args;
     tap_head_receipt *receipts; /* [n_nodes][n_heads] */
     float *copy;                /* [group_rows][d] rows of edited sources, or NULL */
@@ -40,8 +43,10 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
         return it->pixels ? it->pixels->n_tiles * (v->has_cls + side * side) : 0;
     }
     const tap_sequence *s = it->sequence;
-    if (it->n_rows > 0)
-        return it->n_rows < s->n_tok ? it->n_rows : s->n_tok;
+    if (it->read && !job->options->skip_nothing && !job->edits) {
+        assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
+        return it->read[it->n_read - 1] + 1;
+    }
     return job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
 }
 
@@ -50,6 +55,33 @@ bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int bl
     if (block < 0)
         return sink->wanted->once[site];
     return (sink->wanted->blocks[stack][site][block / 64] >> (block % 64)) & 1;
+}
+
+bool tap_job_keeps_some(const tap_job *job, tap_stack stack)
+{
+    static const tap_site whole[] = {TAP_SITE_RESID_PRE, TAP_SITE_ATTN_IN, TAP_SITE_K,
+                                     TAP_SITE_V, TAP_SITE_RESID_POST};
+    const int last = job->depth[stack] - 1;
+    if (stack != TAP_LM || last < 0 || job->options->skip_nothing || job->edits)
+        return false;
+    for (int site = 0; site < TAP_N_SITES; site++) {
+        bool works = false; /* with rows left out */
+        for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+            works |= (int)whole[i] == site;
+        if (!works && tap_sink_wants(job->sink, (tap_site)site, stack, last))
+            return false;
+    }
+    for (int64_t i = 0; i < job->n_items; i++) {
+        if (!job->items[i].read)
+            return false;
+        for (int64_t c = 0; c < job->n_conditions; c++) {
+            const tap_plan *plan = job->items[i].plans[c];
+            const tap_block_plan *block = plan ? &plan->blocks[stack][last] : NULL;
+            if (block && block->edges && block->edges->frozen)
+                return false;
+        }
+    }
+    return true;
 }
 
 int64_t tap_pass_spans(tap_span *out, const tap_pass *pass, const tap_level *level)
@@ -210,8 +242,9 @@ static tap_status keep_receipts(const tap_pass *pass, const tap_span *span,
 }
 
 /* Attention of the children in spans [pass->n_spans]; from[i] is the row of child i's
- * source in q, k, v. */
-static tap_status attend(tap_pass *pass, frame *f, const int64_t *from, tap_error *err)
+ * source in k and v, query[i] in q. */
+static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
+                         const int64_t *query, tap_error *err)
 {
     const tap_job *job = pass->job;
     const tap_stack_spec *s = pass->spec;
@@ -222,24 +255,26 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from, tap_erro
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
         const tap_block_plan *plan = block_plan(pass, span);
-        f->args[i] = (tap_attend_args){.n_q = span->n_rows,
-                                       .n_k = span->n_rows,
-                                       .n_heads = s->n_heads,
-                                       .n_kv_heads = s->n_kv_heads,
-                                       .d_head = s->d_head,
-                                       .causal = pass->stack == TAP_LM,
-                                       .scale = (float)(1.0 / sqrt((double)s->d_head)),
-                                       .q = pass->q + from[i] * d_q,
-                                       .k = pass->k + from[i] * d_kv,
-                                       .v = pass->v + from[i] * d_kv,
-                                       .stride_q = d_q,
-                                       .stride_kv = d_kv,
-                                       .edges = plan ? plan->edges : NULL,
-                                       .z = pass->z + span->row * d_q,
-                                       .stride_z = d_q,
-                                       .receipt = f->receipts + i * s->n_heads,
-                                       .scores = pass->scores,
-                                       .pattern = pass->pattern};
+        f->args[i] =
+            (tap_attend_args){.n_q = span->n_rows,
+                              .n_k = tap_job_rows(job, pass->stack, span->item),
+                              .rows = pass->kept ? job->items[span->item].read : NULL,
+                              .n_heads = s->n_heads,
+                              .n_kv_heads = s->n_kv_heads,
+                              .d_head = s->d_head,
+                              .causal = pass->stack == TAP_LM,
+                              .scale = (float)(1.0 / sqrt((double)s->d_head)),
+                              .q = pass->q + query[i] * d_q,
+                              .k = pass->k + from[i] * d_kv,
+                              .v = pass->v + from[i] * d_kv,
+                              .stride_q = d_q,
+                              .stride_kv = d_kv,
+                              .edges = plan ? plan->edges : NULL,
+                              .z = pass->z + span->row * d_q,
+                              .stride_z = d_q,
+                              .receipt = f->receipts + i * s->n_heads,
+                              .scores = pass->scores,
+                              .pattern = pass->pattern};
         if (maps) { /* one child at a time: the maps are large */
             job->kernels->attend(&f->args[i], 1, &job->work);
             const int64_t d = s->n_heads * span->n_rows;
@@ -259,6 +294,43 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from, tap_erro
     return TAP_OK;
 }
 
+/* Rows of a child from its source's rows at x: all, or those that are read. */
+static void copy_rows(float *to, const float *x, const tap_pass *pass,
+                      const tap_span *child)
+{
+    const size_t d = (size_t)pass->spec->d_model;
+    if (!pass->kept)
+        memcpy(to, x, (size_t)child->n_rows * d * sizeof *to);
+    for (int64_t r = 0; pass->kept && r < child->n_rows; r++)
+        memcpy(to + (size_t)r * d,
+               x + (size_t)pass->job->items[child->item].read[r] * d, d * sizeof *to);
+}
+
+/* The children's rows that are read move to their places in whole states, from the last
+ * to the first; rows that nobody reads become NaN. */
+static void spread_rows(float *rows, const frame *f, tap_pass *pass, int64_t first)
+{
+    const int64_t d = pass->spec->d_model;
+    for (int64_t i = pass->n_spans - 1; i >= 0; i--) {
+        tap_span *span = &f->spans[i];
+        const int64_t *read = pass->job->items[span->item].read;
+        const int64_t row = f->child_row[first + i] - f->child_row[first];
+        const int64_t n = f->child_row[first + i + 1] - f->child_row[first + i];
+        int64_t r = span->n_rows;
+        for (int64_t t = n - 1; t >= 0; t--) {
+            float *to = rows + (row + t) * d;
+            if (r > 0 && read[r - 1] == t)
+                memmove(to, rows + (span->row + --r) * d, (size_t)d * sizeof *to);
+            else
+                for (int64_t k = 0; k < d && row + t >= span->row + r; k++)
+                    to[k] = NAN;
+        }
+        span->row = row;
+        span->n_rows = n;
+    }
+    set_spans(pass, f->spans, pass->n_spans);
+}
+
 /* Children first .. first + n of sources whose rows begin at x; from[c] says where. */
 static tap_status run_children(tap_pass *pass, frame *f, const tap_block_halves *halves,
                                const float *x, float *to_states, int64_t first,
@@ -267,22 +339,41 @@ static tap_status run_children(tap_pass *pass, frame *f, const tap_block_halves 
     const tap_level *to = &pass->tree->levels[pass->block + 1];
     const int64_t d = pass->spec->d_model;
     float *rows = to_states + f->child_row[first] * d;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0, row = 0; i < n; i++) {
         const tap_node *node = &to->nodes[first + i];
         const int64_t *lanes = to->lanes + node->first_lane;
-        const int64_t row = f->child_row[first + i] - f->child_row[first];
-        const int64_t n_rows = f->child_row[first + i + 1] - f->child_row[first + i];
-        f->spans[i] = (tap_span){.item = lanes[0] / pass->job->n_conditions,
+        const int64_t item = lanes[0] / pass->job->n_conditions;
+        const int64_t n_rows =
+            pass->kept ? pass->job->items[item].n_read
+                       : f->child_row[first + i + 1] - f->child_row[first + i];
+        f->spans[i] = (tap_span){.item = item,
                                  .lanes = lanes,
                                  .n_lanes = node->n_lanes,
                                  .row = row,
                                  .n_rows = n_rows};
-        memcpy(rows + row * d, x + f->child_from[first + i] * d,
-               (size_t)(n_rows * d) * sizeof *rows);
+        copy_rows(rows + row * d, x + f->child_from[first + i] * d, pass, &f->spans[i]);
+        row += n_rows;
     }
     set_spans(pass, f->spans, n);
-    TAP_TRY(attend(pass, f, f->child_from + first, err));
-    return halves->finish(pass, rows, err);
+    TAP_TRY(attend(pass, f, f->child_from + first, f->child_query + first, err));
+    TAP_TRY(halves->finish(pass, rows, err));
+    if (pass->kept)
+        spread_rows(rows, f, pass, first);
+    return tap_pass_at(pass, TAP_SITE_RESID_POST, rows, d, err);
+}
+
+/* Which rows of the sources in hand are read, and where their queries will stand. */
+static void find_kept(tap_pass *pass, frame *f, int64_t first, int64_t n)
+{
+    pass->n_kept = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const source *s = &f->sources[first + i];
+        const tap_item *item = &pass->job->items[f->spans[i].item];
+        for (int64_t c = 0; c < s->n_children; c++)
+            f->child_query[s->first_child + c] = pass->n_kept;
+        for (int64_t r = 0; r < item->n_read; r++)
+            f->kept[pass->n_kept++] = f->spans[i].row + item->read[r];
+    }
 }
 
 /* Sources first .. first + n, all of whose rows fit the scratch. */
@@ -303,7 +394,8 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
         int64_t n_lanes = 0;
         for (int64_t c = 0; c < s->n_children; c++) {
             n_lanes += to->nodes[s->first_child + c].n_lanes;
-            f->child_from[s->first_child + c] = row;
+            f->child_from[s->first_child + c] = f->child_query[s->first_child + c] =
+                row;
         }
         f->spans[i] =
             (tap_span){.item = to->lanes[node->first_lane] / pass->job->n_conditions,
@@ -319,6 +411,8 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
     if (copied)
         x = f->copy;
     set_spans(pass, f->spans, n);
+    if (pass->kept)
+        find_kept(pass, f, first, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_RESID_PRE, x, d, err));
     TAP_TRY(halves->project(pass, x, err));
 
@@ -382,6 +476,9 @@ static tap_status alloc_frame(frame *f, const tap_pass *pass, bool edited,
     TAP_TRY(tap_arena_take(&f->spans, arena, n, sizeof *f->spans, err));
     TAP_TRY(tap_arena_take(&f->child_row, arena, n + 1, sizeof *f->child_row, err));
     TAP_TRY(tap_arena_take(&f->child_from, arena, n, sizeof *f->child_from, err));
+    TAP_TRY(tap_arena_take(&f->child_query, arena, n, sizeof *f->child_query, err));
+    TAP_TRY(tap_arena_take(&f->kept, arena, (size_t)pass->group_rows, sizeof *f->kept,
+                           err));
     TAP_TRY(tap_arena_take(&f->args, arena, n, sizeof *f->args, err));
     TAP_TRY(tap_arena_take(&f->receipts, arena, n * (size_t)pass->spec->n_heads,
                            sizeof *f->receipts, err));
@@ -401,10 +498,12 @@ tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves, float **
     tap_span *parents = NULL;
     TAP_TRY(tap_arena_take(&parents, &job->arena, (size_t)pass->tree->n_lanes,
                            sizeof *parents, err));
-    TAP_TRY(alloc_frame(&f, pass, tap_job_edits(job), err));
+    TAP_TRY(alloc_frame(&f, pass, job->edits, err));
+    const bool keeps = tap_job_keeps_some(job, pass->stack);
     for (pass->block = 0; pass->block < pass->tree->n_blocks; pass->block++) {
         (void)tap_pass_spans(parents, pass, &pass->tree->levels[pass->block]);
         fetch_block(pass, pass->block + 1);
+        pass->kept = keeps && pass->block == pass->tree->n_blocks - 1 ? f.kept : NULL;
         TAP_TRY(run_block(pass, &f, halves, parents, *states, *spare, err));
         float *done = *states;
         *states = *spare;

@@ -32,6 +32,7 @@ typedef struct tap_job {
     const tap_sink *sink;
     tap_receipts *receipts;  /* may be NULL */
     int depth[TAP_N_STACKS]; /* blocks to run */
+    bool edits;              /* some plan edits states: then all rows are run */
     int32_t *conditions;     /* [n_conditions] scratch for tap_state */
     double flop_done;
 } tap_job;
@@ -46,7 +47,10 @@ typedef struct tap_pass {
     /* rows of the group in hand, one after the other */
     const tap_span *spans;
     int64_t n_spans, n_rows;
-    tap_span single;  /* see tap_pass_single */
+    tap_span single; /* see tap_pass_single */
+    /* when the block computes only the rows that are read: those of the group; else NULL */
+    const int64_t *kept;
+    int64_t n_kept;
     float *cos, *sin; /* [group_rows][d_head / 2], decoder only */
     /* scratch, each [group_rows][...] */
     float *normed;           /* d_model */
@@ -58,8 +62,10 @@ typedef struct tap_pass {
 } tap_pass;
 
 /* The two halves of a block; each stack has its own pair.
- * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass.
- * finish:  z of the pass, x [n_rows][d] = resid_pre on entry, resid_post on return. */
+ * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass; q of the rows
+ *          kept alone, one after the other, when the decoder keeps some.
+ * finish:  z of the pass, x [n_rows][d] = resid_pre on entry, resid_post on return; that
+ *          site is fired by tap_pass_run. */
 typedef struct tap_block_halves {
     tap_status (*project)(tap_pass *pass, const float *x, tap_error *err);
     tap_status (*finish)(tap_pass *pass, float *x, tap_error *err);
@@ -67,6 +73,9 @@ typedef struct tap_block_halves {
 
 /* Rows of one state of an item in a stack. */
 int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item);
+
+/* Whether the last block of the stack computes only the rows that are read. */
+bool tap_job_keeps_some(const tap_job *job, tap_stack stack);
 
 /* A site: applies the edits of the spans' plans to values [n_rows][d], then hands each
  * span's rows to the sink if it wants them. values is written to only by edits. */

@@ -77,19 +77,21 @@ static int stages_needed(tap_job *job)
            tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_VISION, 0);
 }
 
-/* Whether the edges change anything in the first n_rows query rows, the ones computed. */
-static bool edges_matter(const tap_edges *edges, int64_t n_rows)
+/* Whether the edges change anything in the query rows that are computed: the first n_rows
+ * or, when `read` is not NULL, these. */
+static bool edges_matter(const tap_edges *edges, const int64_t *read, int64_t n_rows)
 {
-    if (!edges || edges->n_tok <= n_rows)
+    if (!edges || (!read && edges->n_tok <= n_rows))
         return edges != NULL;
     if (edges->log_scale || edges->zeroed || edges->uniform || edges->frozen)
         return true;
     const int64_t n_words = tap_bits_words(edges->n_tok);
-    for (int c = 0; edges->cut && c < edges->n_classes; c++) {
-        const uint64_t *cut = edges->cut + c * edges->n_tok * n_words;
-        if (tap_bits_count(cut, n_rows * n_words) > 0)
-            return true;
-    }
+    for (int c = 0; edges->cut && c < edges->n_classes; c++)
+        for (int64_t r = 0; r < n_rows; r++) {
+            const int64_t t = c * edges->n_tok + (read ? read[r] : r);
+            if (tap_bits_count(edges->cut + t * n_words, n_words) > 0)
+                return true;
+        }
     return false;
 }
 
@@ -99,18 +101,22 @@ static tap_status grow_tree(tap_tree **out, const tap_job *job, tap_stack stack,
 {
     const int64_t n_lanes = job->n_items * job->n_conditions;
     const int depth = job->depth[stack];
+    const bool keeps = tap_job_keeps_some(job, stack);
     uint64_t *hashes = NULL;
     TAP_TRY(tap_alloc(&hashes, (size_t)n_lanes, (size_t)depth * sizeof *hashes,
                       "a tree", err));
     for (int64_t l = 0; l < n_lanes; l++) {
-        const tap_plan *plan =
-            job->items[l / job->n_conditions].plans[l % job->n_conditions];
+        const tap_item *item = &job->items[l / job->n_conditions];
+        const tap_plan *plan = item->plans[l % job->n_conditions];
         const int64_t n_rows = tap_job_rows(job, stack, l / job->n_conditions);
         if (job->options->share_nothing)
             roots[l] = (uint64_t)l;
         for (int b = 0; plan && b < depth; b++) {
             const tap_block_plan *block = &plan->blocks[stack][b];
-            if (block->n_edits > 0 || edges_matter(block->edges, n_rows))
+            const bool some = keeps && b == depth - 1;
+            if (block->n_edits > 0 ||
+                edges_matter(block->edges, some ? item->read : NULL,
+                             some ? item->n_read : n_rows))
                 hashes[l * depth + b] = block->hash;
         }
     }
@@ -143,25 +149,24 @@ static void count_flop(tap_job *job, tap_stack stack, const tap_tree *tree)
                                                   : &job->model->spec.lm.stack;
     const double d = s->d_model, d_q = (double)s->n_heads * s->d_head,
                  d_kv = (double)s->n_kv_heads * s->d_head;
-    const double in = 2.0 * d * (d_q + 2.0 * d_kv);
     const double mlp = (stack == TAP_LM ? 3.0 : 2.0) * s->d_mlp;
-    const double after = 2.0 * d * (d_q + mlp);
+    const bool keeps = tap_job_keeps_some(job, stack);
     for (int b = 0; b < tree->n_blocks; b++) {
-        const tap_level *from = &tree->levels[b], *to = &tree->levels[b + 1];
-        for (int64_t i = 0; i < from->n_nodes; i++) {
-            const int64_t lane = from->lanes[from->nodes[i].first_lane];
-            const double n = (double)tap_job_rows(job, stack, lane / job->n_conditions);
-            job->receipts->flop_done += n * in;
-            job->receipts->flop_unshared += n * in * (double)from->nodes[i].n_lanes;
-        }
-        for (int64_t i = 0; i < to->n_nodes; i++) {
-            const int64_t lane = to->lanes[to->nodes[i].first_lane];
-            const double n = (double)tap_job_rows(job, stack, lane / job->n_conditions);
-            const double meet = 4.0 * n * d_q * (stack == TAP_LM ? 0.5 : 1.0);
-            job->receipts->flop_done += n * (after + meet);
-            job->receipts->flop_unshared +=
-                n * (after + meet) * (double)to->nodes[i].n_lanes;
-        }
+        const tap_level *levels[] = {&tree->levels[b], &tree->levels[b + 1]};
+        for (int side = 0; side < 2; side++) /* states entering, then leaving */
+            for (int64_t i = 0; i < levels[side]->n_nodes; i++) {
+                const tap_node *node = &levels[side]->nodes[i];
+                const int64_t item =
+                    levels[side]->lanes[node->first_lane] / job->n_conditions;
+                const double n = (double)tap_job_rows(job, stack, item);
+                const bool some = keeps && b == tree->n_blocks - 1;
+                const double kept = some ? (double)job->items[item].n_read : n;
+                const double meet = 4.0 * n * d_q * (stack == TAP_LM ? 0.5 : 1.0);
+                const double flop = side == 0 ? 2.0 * d * (kept * d_q + n * 2.0 * d_kv)
+                                              : kept * (2.0 * d * (d_q + mlp) + meet);
+                job->receipts->flop_done += flop;
+                job->receipts->flop_unshared += flop * (double)node->n_lanes;
+            }
     }
 }
 
@@ -330,7 +335,7 @@ static tap_status run_stages(tap_job *job, int stages, tap_tree **vision, tap_tr
         .n_tok = {longest(job, TAP_VISION), stages < 3 ? 1 : longest(job, TAP_LM)},
         .n_projected = n_projected,
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
-        .edits = tap_job_edits(job)};
+        .edits = job->edits};
     const size_t scratch = tap_run_scratch(job->model, job->kernels, job->options,
                                            job->work.n_threads, &size);
     const size_t projected_bytes =
@@ -392,6 +397,7 @@ tap_status tap_run(tap_receipts *receipts, const tap_model *model,
     job.work.n_threads =
         options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
     tap_status status = TAP_OK;
+    job.edits = tap_job_edits(&job);
     const int stages = stages_needed(&job);
     TAP_TRY_OUT(tap_alloc(&job.conditions, (size_t)n_conditions, sizeof *job.conditions,
                           "a run", err));

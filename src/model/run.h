@@ -49,7 +49,11 @@ typedef struct tap_item {
     const tap_pixels *pixels;
     const tap_sequence *sequence;
     const tap_plan *const *plans; /* [n_conditions]; NULL entries are the clean run */
-    int64_t n_rows; /* decoder rows to run; 0: to the last image token, or all_rows */
+    /* Decoder rows that the sink reads, ascending; NULL: all. Rows after the last one are
+     * not run, and the last block computes no other past its keys and values: at
+     * lm.*.resid_post of that block the rest is NaN. */
+    const int64_t *read; /* [n_read] */
+    int64_t n_read;
 } tap_item;
 
 typedef struct tap_run_options {
@@ -57,6 +61,7 @@ typedef struct tap_run_options {
     int n_threads;              /* 0: all processors */
     int64_t group_rows;         /* rows that go through a block at once; 0: 2048 */
     bool all_rows;              /* decoder: also tokens after the last image token */
+    bool skip_nothing;          /* rows nobody reads are computed too, for comparison */
     bool all_logits;            /* lm.logits for every row, else the last row alone */
     bool share_nothing; /* every condition computed on its own, for comparison */
 } tap_run_options;

@@ -28,7 +28,8 @@ static size_t stack_bytes(const tap_model *model, const tap_run_options *options
                  d_kv = (size_t)s->n_kv_heads * (size_t)s->d_head;
     const size_t n_mlp = stack == TAP_LM ? 2 : 1, n_tok = (size_t)size->n_tok[stack];
     const size_t row = 2 * d + 2 * d_q + 2 * d_kv + n_mlp * (size_t)s->d_mlp +
-                       (size_t)s->d_head + (size->edits ? d : 0);
+                       (size_t)s->d_head + (size->edits ? d : 0) +
+                       sizeof(int64_t) / sizeof(float); /* of the frame's `kept` */
     size_t n = 2 * (size_t)size->state_rows[stack] * d +
                group_rows(options, size->n_tok[stack]) * row + n_extra;
     if (size->maps[stack])

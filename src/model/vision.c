@@ -112,7 +112,7 @@ static tap_status vision_finish(tap_pass *p, float *x, tap_error *err)
     k->linear(p->out, d, p->up, d_mlp, n, &w->down.weight, bias_of(&w->down), work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_OUT, p->out, d, err));
     k->add(x, p->out, n * d, work);
-    return tap_pass_at(p, TAP_SITE_RESID_POST, x, d, err);
+    return TAP_OK;
 }
 
 const tap_block_halves tap_vision_halves = {vision_project, vision_finish};

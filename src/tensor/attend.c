@@ -110,7 +110,7 @@ static void score(float *scores, float *packed, const tap_loops *loops, const fl
                    (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false);
     for (int64_t r = 0; r < n_rows; r++) {
         float *row = scores + r * a->n_k;
-        const int64_t end = a->causal ? a->first_q + first + r + 1 : a->n_k;
+        const int64_t end = a->causal ? tap_attend_row(a, first + r) + 1 : a->n_k;
         loops->scale(row, a->scale, end);
         for (int64_t s = end; a->scores && s < a->n_k; s++)
             row[s] = -INFINITY;
@@ -219,7 +219,7 @@ static double weight_on(const float *w, const uint64_t *bits, const row *r)
 /* A row of the segment that begins at base. */
 static row row_of(const tap_attend_args *a, int64_t base, int head, int64_t q)
 {
-    const int64_t t = a->first_q + q;
+    const int64_t t = tap_attend_row(a, q);
     return (row){.a = a,
                  .t = base + t,
                  .base = base,
@@ -356,7 +356,7 @@ static void attend_segment(const tap_loops *loops, const tap_attend_args *whole,
     bool packed = false;
     for (int64_t first = 0; first < a->n_q; first += TILE_ROWS) {
         const int64_t n = a->n_q - first < TILE_ROWS ? a->n_q - first : TILE_ROWS;
-        const int64_t last = a->first_q + first + n;
+        const int64_t last = tap_attend_row(a, first + n - 1) + 1;
         const int64_t n_seen = a->causal && last < a->n_k ? last : a->n_k;
         float *z = a->z + first * a->stride_z + at;
         if (isolated && copy_isolated(z, a->v + kv, a, base, head, first, n, count))
@@ -384,6 +384,7 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
                      float *scratch)
 {
     const int64_t end_q = a->first_q + a->n_q;
+    assert(!a->rows || (a->first_q == 0 && a->segment == 0));
     tap_head_receipt count = {0};
     for (int64_t q = a->first_q, next; q < end_q; q = next) {
         const int64_t base = tap_segment_begin(a->segment, q);

@@ -86,9 +86,12 @@ static inline void tap_head_receipt_add(tap_head_receipt *sum,
 
 /* One attention problem: one sequence, all heads.
  *   z[t,h,:] = sum_s w[t,h,s] v[s,h/g,:],  w = softmax over allowed s of scale <q, k>
- * Rows first_q .. first_q + n_q - 1 of a sequence of n_k tokens are computed. */
+ * Rows first_q .. first_q + n_q - 1 of a sequence of n_k tokens are computed, or those
+ * that `rows` names. */
 typedef struct tap_attend_args {
     int64_t n_q, first_q, n_k;
+    const int64_t *rows; /* NULL, or [n_q] places in the sequence, ascending;
+                            then first_q and segment are 0 */
     int n_heads, n_kv_heads, d_head;
     bool causal;     /* key s allowed for query t when s <= t */
     int64_t segment; /* tokens of one segment: keys of another are not allowed (tiles of
@@ -118,6 +121,12 @@ static inline int64_t tap_segment_end(int64_t segment, int64_t t, int64_t n)
 {
     const int64_t end = tap_segment_begin(segment, t) + segment;
     return segment > 0 && end < n ? end : n;
+}
+
+/* The place in the sequence of query row i. */
+static inline int64_t tap_attend_row(const tap_attend_args *a, int64_t i)
+{
+    return a->rows ? a->rows[i] : a->first_q + i;
 }
 
 typedef struct tap_kernels {

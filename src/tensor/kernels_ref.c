@@ -259,7 +259,7 @@ static void attend_one(real *z, int64_t stride_z, real *scores, real *pattern,
         for (int64_t q = 0; q < a->n_q; q++) {
             const row r = {.args = a,
                            .q = q,
-                           .t = a->first_q + q,
+                           .t = tap_attend_row(a, q),
                            .head = h,
                            .kv_head = h / (a->n_heads / a->n_kv_heads),
                            .edge_class = a->edges ? a->edges->class_of_head[h] : 0};
@@ -392,7 +392,7 @@ static size_t ref_scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
 }
 
 const tap_kernels tap_kernels_ref = {
-    "reference", "f32", ref_linear, ref_layer_norm, ref_rms_norm, ref_activate,     ref_gate,
-    ref_add,     ref_rope,   ref_attend,     ref_rank,     ref_scratch_bytes};
+    "reference", "f32",   ref_linear, ref_layer_norm, ref_rms_norm, ref_activate,
+    ref_gate,    ref_add, ref_rope,   ref_attend,     ref_rank,     ref_scratch_bytes};
 
 #endif

@@ -313,6 +313,44 @@ static void a_row_does_not_know_its_tile_nor_what_follows(void **state)
     free_problem(p);
 }
 
+/* Every third row alone, by its place, equals the row of the whole, on every table. */
+static void rows_named_by_place_equal_those_of_the_whole(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        problem *p = make_problem(131, 4, 2, 10, causal, true);
+        const int64_t stride = p->args.stride_z, d_q = p->args.stride_q;
+        const size_t bytes = (size_t)(p->n_tok * stride) * sizeof *p->z;
+        float *whole = take(bytes, 1), *q = take((size_t)(p->n_tok * d_q), sizeof *q);
+        float *clean = take((size_t)(p->n_tok * d_q), sizeof *q);
+        int64_t rows[131], n = 0;
+        run(tap_kernels_cpu(), 2, p);
+        memcpy(whole, p->z, bytes);
+        p->args.scores = p->args.pattern = NULL;
+        for (int64_t t = 1; t < p->n_tok; t += 3) {
+            memcpy(q + n * d_q, p->q + t * d_q, (size_t)d_q * sizeof *q);
+            memcpy(clean + n * d_q, p->q_clean + t * d_q, (size_t)d_q * sizeof *q);
+            rows[n++] = t;
+        }
+        p->args.q = q;
+        p->args.q_clean = clean;
+        p->args.rows = rows;
+        p->args.n_q = n;
+        run(tap_kernels_cpu(), 3, p);
+        for (int64_t i = 0; i < n; i++)
+            assert_memory_equal(p->z + i * stride, whole + rows[i] * stride,
+                                (size_t)stride * sizeof *p->z);
+        run(&tap_kernels_ref, 1, p);
+        for (int64_t i = 0; i < n * stride; i++)
+            assert_true(fabsf(p->z[i] - whole[rows[i / stride] * stride + i % stride]) <
+                        1e-5F);
+        tap_free(clean);
+        tap_free(q);
+        tap_free(whole);
+        free_problem(p);
+    }
+}
+
 /* Rows that read one key each: copied, with the bits and the receipt of the long way. */
 static void isolated_rows_are_their_value(void **state)
 {
@@ -418,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_segment_does_not_know_the_others),
         cmocka_unit_test(weights_sum_to_one_and_cut_edges_carry_none),
         cmocka_unit_test(a_row_does_not_know_its_tile_nor_what_follows),
+        cmocka_unit_test(rows_named_by_place_equal_those_of_the_whole),
         cmocka_unit_test(isolated_rows_are_their_value),
         cmocka_unit_test(what_is_not_a_number_is_not_hidden),
         cmocka_unit_test(problems_stand_beside_each_other),
