@@ -1,4 +1,4 @@
-/* tapetum tokenize: {"text": ...} lines to {"ids": [...]} lines. */
+/* tapetum tokenize: {"text": ...} lines to {"ids": [...]} lines, and back. */
 #include "base/file.h"
 #include "cli/commands.h"
 #include "format/json.h"
@@ -33,19 +33,55 @@ out:
     return status;
 }
 
+static tap_status put_text(const tap_tokenizer *tokenizer, const json_t *list,
+                           const tap_cli *cli, tap_error *err)
+{
+    const size_t n_ids = json_array_size(list);
+    int32_t *ids = NULL;
+    char *text = NULL;
+    size_t n_bytes = 0;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&ids, n_ids, sizeof *ids, "token ids", err));
+    for (size_t i = 0; i < n_ids; i++) {
+        const json_int_t id = json_integer_value(json_array_get(list, i));
+        if (!json_is_integer(json_array_get(list, i)) || id < 0 ||
+            id >= tap_tokenizer_size(tokenizer))
+            TAP_TRY_OUT(TAP_FAIL(err, TAP_EFORMAT,
+                                 "entry %zu of \"ids\" is not a token id between 0 and "
+                                 "%d",
+                                 i, tap_tokenizer_size(tokenizer) - 1));
+        ids[i] = (int32_t)id;
+    }
+    TAP_TRY_OUT(tap_tokenizer_decode(&text, &n_bytes, tokenizer, ids, n_ids,
+                                     tap_args_flag(cli->args, "no-special"), err));
+    if (cli->json)
+        status = tap_cli_put_json(
+            json_pack("{s:o}", "text", json_stringn(text, n_bytes)), err);
+    else
+        puts(text);
+out:
+    tap_free(ids);
+    tap_free(text);
+    return status;
+}
+
 static tap_status put_line(const tap_tokenizer *tokenizer, const char *line,
                            size_t n_bytes, int64_t number, const tap_cli *cli,
                            tap_error *err)
 {
+    const bool decode = tap_args_flag(cli->args, "decode");
     json_t *object = NULL;
     tap_status status = tap_json_parse(&object, line, n_bytes, "standard input", err);
-    const json_t *text = status == TAP_OK ? json_object_get(object, "text") : NULL;
-    if (status == TAP_OK && !json_is_string(text))
-        status = TAP_FAIL(err, TAP_EFORMAT,
-                          "no \"text\" in the object; expected {\"text\": \"...\"}");
+    const json_t *text = json_object_get(object, "text"),
+                 *ids = json_object_get(object, "ids");
+    if (status == TAP_OK && !(decode ? json_is_array(ids) : json_is_string(text)))
+        status = TAP_FAIL(err, TAP_EFORMAT, "no \"%s\" in the object; expected %s",
+                          decode ? "ids" : "text",
+                          decode ? "{\"ids\": [...]}" : "{\"text\": \"...\"}");
     if (status == TAP_OK)
-        status = put_ids(tokenizer, json_string_value(text), json_string_length(text),
-                         cli, err);
+        status = decode ? put_text(tokenizer, ids, cli, err)
+                        : put_ids(tokenizer, json_string_value(text),
+                                  json_string_length(text), cli, err);
     json_decref(object);
     if (status != TAP_OK)
         return tap_wrap(err, status, "line %lld of standard input", (long long)number);

@@ -25,7 +25,7 @@ static const tap_command help = {
 
 static const tap_command tokenize = {
     .name = "tokenize",
-    .summary = "token ids of text: {\"text\": ...} lines to {\"ids\": [...]} lines",
+    .summary = "text to token ids and back, a JSON object a line",
     .examples = {"ids of one text",
                  "echo '{\"text\": \"a cat\"}' | tapetum tokenize MODEL --json",
                  "without the begin token",
@@ -33,9 +33,12 @@ static const tap_command tokenize = {
     .args = (const tap_arg[]){{"MODEL", false, false,
                                "model directory, tokenizer.json or tokenizer.model"},
                               {0}},
-    .opts = (const tap_opt[]){{"no-special", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
-                               "do not add begin and end tokens"},
-                              {0}},
+    .opts =
+        (const tap_opt[]){{"no-special", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                           "do not add begin and end tokens, nor print them"},
+                          {"decode", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                           "the other way: {\"ids\": ...} to {\"text\": ...} lines"},
+                          {0}},
     .run = tap_cmd_tokenize,
 };
 
