@@ -24,7 +24,20 @@ typedef struct group {
     size_t n_conditions, condition_capacity;
 } group;
 
-enum { RANKS, LOGITS, N_KINDS };
+enum { RANKS, LOGITS, N_KINDS }; /* groups of rows */
+
+/* What is kept of a row: columns of 4 bytes. */
+enum {
+    OUT_RANKS,
+    OUT_LOGITS,
+    OUT_SCORES,
+    OUT_TOP_IDS,
+    OUT_TOP_LOGITS,
+    OUT_SUMS,
+    N_OUTS
+};
+
+static const int kind_of[N_OUTS] = {[OUT_LOGITS] = LOGITS}; /* all others: RANKS */
 
 struct tap_lens {
     const tap_model *model;
@@ -34,11 +47,16 @@ struct tap_lens {
     int64_t n_items, n_conditions;
     int n_depths;
     int depths[TAP_MAX_BLOCKS + 1];
-    float **values[N_KINDS]; /* [n_items * n_conditions] */
-    tap_tensor label_words;  /* [n_labels][d], rows of the output matrix */
+    int64_t width[N_OUTS]; /* columns; 0: not kept */
+    void **values[N_OUTS]; /* [n_items * n_conditions]: [n_depths][n_rows][width] */
+    void *result[N_OUTS];  /* [GROUP_ROWS][width] of the group in hand */
+    tap_spelling *single;  /* [n_labels] labels as spellings */
+    tap_vocab_ask ask;
+    bool whole;             /* every logit of a row matters: read/vocab */
+    void *vocab_scratch;    /* of tap_vocab_read */
+    tap_tensor label_words; /* [n_labels][d], rows of the output matrix */
     float *label_rows;
     group groups[N_KINDS];
-    float *result; /* [GROUP_ROWS][n_labels] */
     double flop;
 };
 
@@ -56,22 +74,54 @@ static int64_t rows_of(const int64_t **rows, const tap_lens *lens, int kind,
 static tap_status alloc_results(tap_lens *lens, tap_error *err)
 {
     const int64_t n_lanes = lens->n_items * lens->n_conditions;
-    const size_t per_row =
-        (size_t)lens->n_depths * (size_t)lens->spec.n_labels * sizeof(float);
     const size_t d = (size_t)lens->model->spec.lm.stack.d_model;
-    for (int kind = 0; kind < N_KINDS; kind++) {
-        TAP_TRY(tap_alloc(&lens->values[kind], (size_t)n_lanes, sizeof(float *),
-                          "ranks", err));
+    for (int out = 0; out < N_OUTS; out++) {
+        const size_t row = (size_t)lens->width[out] * sizeof(float);
+        TAP_TRY(tap_alloc(&lens->values[out], (size_t)n_lanes, sizeof(void *), "ranks",
+                          err));
         for (int64_t l = 0; l < n_lanes; l++) {
             const int64_t *rows = NULL;
-            const int64_t n = rows_of(&rows, lens, kind, l / lens->n_conditions);
-            TAP_TRY(
-                tap_alloc(&lens->values[kind][l], (size_t)n, per_row, "ranks", err));
+            const int64_t n =
+                rows_of(&rows, lens, kind_of[out], l / lens->n_conditions);
+            TAP_TRY(tap_alloc(&lens->values[out][l], (size_t)n,
+                              (size_t)lens->n_depths * row, "ranks", err));
         }
+        TAP_TRY(tap_alloc(&lens->result[out], GROUP_ROWS, row, "a lens", err));
+    }
+    for (int kind = 0; kind < N_KINDS; kind++)
         TAP_TRY(tap_alloc(&lens->groups[kind].x, GROUP_ROWS, d * sizeof(float),
                           "a lens", err));
-    }
     return TAP_OK;
+}
+
+/* What the lens keeps, and what it asks of the vocabulary. */
+static tap_status set_up(tap_lens *lens, tap_error *err)
+{
+    const tap_lens_spec *s = &lens->spec;
+    const int64_t n = s->spellings ? s->n_spellings : s->n_labels;
+    lens->whole = s->spellings || s->n_top > 0 || s->words || s->word_scale;
+    lens->ask = (tap_vocab_ask){.words = s->words ? s->words : &lens->model->head,
+                                .word_scale = s->word_scale,
+                                .candidates = s->candidates,
+                                .spellings = s->spellings,
+                                .n_spellings = n,
+                                .n_top = s->n_top};
+    lens->width[OUT_RANKS] = n;
+    lens->width[OUT_LOGITS] = s->n_labels;
+    if (!lens->whole)
+        return TAP_OK;
+    lens->width[OUT_SCORES] = n;
+    lens->width[OUT_TOP_IDS] = lens->width[OUT_TOP_LOGITS] = s->n_top;
+    lens->width[OUT_SUMS] = 1;
+    if (!s->spellings) {
+        TAP_TRY(
+            tap_alloc(&lens->single, (size_t)n, sizeof *lens->single, "labels", err));
+        for (int64_t l = 0; l < n; l++)
+            lens->single[l] = (tap_spelling){&s->labels[l], 1};
+        lens->ask.spellings = lens->single;
+    }
+    return tap_alloc(&lens->vocab_scratch,
+                     tap_vocab_scratch_bytes(&lens->ask, GROUP_ROWS), 1, "a lens", err);
 }
 
 static tap_status take_label_rows(tap_lens *lens, tap_error *err)
@@ -107,13 +157,16 @@ tap_status tap_lens_open(tap_lens **out, const tap_model *model,
     lens->spec = *spec;
     lens->n_items = n_items;
     lens->n_conditions = n_conditions;
-    for (int depth = 0; depth <= model->spec.lm.stack.n_blocks; depth++)
+    assert(spec->n_states <= TAP_MAX_BLOCKS + 1);
+    for (int i = 0; i < spec->n_states; i++)
+        lens->depths[lens->n_depths++] = i;
+    for (int depth = 0; !spec->n_states && depth <= model->spec.lm.stack.n_blocks;
+         depth++)
         if (tap_bits_get(spec->depths, depth))
             lens->depths[lens->n_depths++] = depth;
+    TAP_TRY_OUT(set_up(lens, err));
     TAP_TRY_OUT(alloc_results(lens, err));
     TAP_TRY_OUT(take_label_rows(lens, err));
-    TAP_TRY_OUT(tap_alloc(&lens->result, GROUP_ROWS,
-                          (size_t)spec->n_labels * sizeof(float), "a lens", err));
     lens->work.scratch_bytes =
         kernels->scratch_bytes(GROUP_ROWS, d, 1, spec->n_labels, n_threads);
     TAP_TRY_OUT(
@@ -131,16 +184,20 @@ void tap_lens_close(tap_lens *lens)
     if (!lens)
         return;
     for (int kind = 0; kind < N_KINDS; kind++) {
-        for (int64_t l = 0; l < lens->n_items * lens->n_conditions; l++)
-            if (lens->values[kind])
-                tap_free(lens->values[kind][l]);
-        tap_free(lens->values[kind]);
         tap_free(lens->groups[kind].x);
         tap_free(lens->groups[kind].queue);
         tap_free(lens->groups[kind].conditions);
     }
+    for (int out = 0; out < N_OUTS; out++) {
+        for (int64_t l = 0; l < lens->n_items * lens->n_conditions; l++)
+            if (lens->values[out])
+                tap_free(lens->values[out][l]);
+        tap_free(lens->values[out]);
+        tap_free(lens->result[out]);
+    }
     tap_free(lens->label_rows);
-    tap_free(lens->result);
+    tap_free(lens->single);
+    tap_free(lens->vocab_scratch);
     tap_free(lens->work.scratch);
     tap_free(lens);
 }
@@ -149,7 +206,7 @@ void tap_lens_close(tap_lens *lens)
 void tap_lens_want(tap_wanted *wanted, const tap_lens *lens)
 {
     const int n = lens->model->spec.lm.stack.n_blocks;
-    for (int i = 0; i < lens->n_depths; i++) {
+    for (int i = 0; i < lens->n_depths && !lens->spec.n_states; i++) {
         const int depth = lens->depths[i];
         const tap_site site = depth == n ? TAP_SITE_RESID_POST : TAP_SITE_RESID_PRE;
         tap_bits_set(wanted->blocks[TAP_LM][site], depth == n ? n - 1 : depth);
@@ -172,23 +229,29 @@ static int depth_index(const tap_lens *lens, const tap_state *state)
     return -1;
 }
 
+/* Copies what was found of the group's rows to all lanes that share them. */
 static void hand_out(tap_lens *lens, int kind)
 {
     const group *g = &lens->groups[kind];
-    const int64_t n_labels = lens->spec.n_labels;
-    const float *values = lens->result;
-    for (size_t i = 0; i < g->n_queue; i++) {
-        const waiting *w = &g->queue[i];
-        const int64_t *rows = NULL;
-        const int64_t n_rows = rows_of(&rows, lens, kind, w->item);
-        const int64_t at = (w->depth_index * n_rows + w->first_row) * n_labels;
-        for (int64_t c = 0; c < w->n_conditions; c++) {
-            const int64_t lane =
-                w->item * lens->n_conditions + g->conditions[w->first_condition + c];
-            memcpy(lens->values[kind][lane] + at, values,
-                   (size_t)(w->n_rows * n_labels) * sizeof *values);
+    for (int out = 0; out < N_OUTS; out++) {
+        if (kind_of[out] != kind || lens->width[out] == 0)
+            continue;
+        const size_t row_bytes = (size_t)lens->width[out] * sizeof(float);
+        const unsigned char *values = lens->result[out];
+        for (size_t i = 0; i < g->n_queue; i++) {
+            const waiting *w = &g->queue[i];
+            const int64_t *rows = NULL;
+            const int64_t n_rows = rows_of(&rows, lens, kind, w->item);
+            const size_t at =
+                (size_t)(w->depth_index * n_rows + w->first_row) * row_bytes;
+            const size_t n_bytes = (size_t)w->n_rows * row_bytes;
+            for (int64_t c = 0; c < w->n_conditions; c++) {
+                const int64_t lane = w->item * lens->n_conditions +
+                                     g->conditions[w->first_condition + c];
+                memcpy((unsigned char *)lens->values[out][lane] + at, values, n_bytes);
+            }
+            values += n_bytes;
         }
-        values += w->n_rows * n_labels;
     }
 }
 
@@ -204,12 +267,21 @@ static void read_group(tap_lens *lens, int kind)
         lens->kernels->rms_norm(g->x, g->x, g->n_rows, d, &m->final_norm.weight,
                                 m->spec.lm.stack.norm_eps, &lens->work);
     if (kind == LOGITS) {
-        lens->kernels->linear(lens->result, n_labels, g->x, d, g->n_rows,
+        lens->kernels->linear(lens->result[OUT_LOGITS], n_labels, g->x, d, g->n_rows,
                               &lens->label_words, NULL, &lens->work);
     } else {
-        lens->kernels->rank(lens->result, NULL, g->x, g->n_rows, &m->head,
-                            lens->spec.labels, n_labels, lens->spec.candidates,
-                            &lens->work);
+        const tap_vocab_answer answer = {.ranks = lens->result[OUT_RANKS],
+                                         .scores = lens->result[OUT_SCORES],
+                                         .top_ids = lens->result[OUT_TOP_IDS],
+                                         .top_logits = lens->result[OUT_TOP_LOGITS],
+                                         .log_sums = lens->result[OUT_SUMS]};
+        if (lens->whole)
+            tap_vocab_read(&answer, &lens->ask, g->x, g->n_rows, lens->kernels,
+                           &lens->work, lens->vocab_scratch);
+        else
+            lens->kernels->rank(answer.ranks, NULL, g->x, g->n_rows, &m->head,
+                                lens->spec.labels, n_labels, lens->spec.candidates,
+                                &lens->work);
         lens->flop += 2.0 * (double)g->n_rows * (double)d * (double)m->spec.lm.d_vocab;
     }
     hand_out(lens, kind);
@@ -217,22 +289,24 @@ static void read_group(tap_lens *lens, int kind)
     g->n_queue = 0;
 }
 
-/* The rows of a state that are read join the group; a full group is read. */
-static tap_status take_rows(tap_lens *lens, const tap_state *state, int kind, int depth,
-                            tap_error *err)
+/* The rows of a state that are read join the group; a full group is read. rows: which
+ * rows of values [..][d] they are, NULL: the first n. */
+static tap_status take_rows(tap_lens *lens, int kind, waiting state,
+                            const int32_t *conditions, const int64_t *rows, int64_t n,
+                            const float *values, tap_error *err)
 {
     group *g = &lens->groups[kind];
-    const int64_t *rows = NULL;
-    const int64_t n = rows_of(&rows, lens, kind, state->item);
+    const int64_t d = lens->model->spec.lm.stack.d_model;
     if (g->n_queue == 0)
         g->n_conditions = 0;
     const size_t first = g->n_conditions;
     TAP_TRY(tap_grow(&g->conditions, &g->condition_capacity,
-                     first + (size_t)state->n_conditions, sizeof *g->conditions,
+                     first + (size_t)state.n_conditions, sizeof *g->conditions,
                      "a lens", err));
-    memcpy(g->conditions + first, state->conditions,
-           (size_t)state->n_conditions * sizeof *g->conditions);
-    g->n_conditions += (size_t)state->n_conditions;
+    memcpy(g->conditions + first, conditions,
+           (size_t)state.n_conditions * sizeof *g->conditions);
+    g->n_conditions += (size_t)state.n_conditions;
+    state.first_condition = (int64_t)first;
     for (int64_t done = 0; done < n;) {
         if (g->n_rows == GROUP_ROWS)
             read_group(lens, kind);
@@ -240,18 +314,13 @@ static tap_status take_rows(tap_lens *lens, const tap_state *state, int kind, in
         const int64_t m = n - done < room ? n - done : room;
         TAP_TRY(tap_grow(&g->queue, &g->queue_capacity, g->n_queue + 1,
                          sizeof *g->queue, "a lens", err));
-        g->queue[g->n_queue++] = (waiting){.item = state->item,
-                                           .first_row = done,
-                                           .n_rows = m,
-                                           .first_condition = (int64_t)first,
-                                           .n_conditions = state->n_conditions,
-                                           .depth_index = depth};
-        for (int64_t r = 0; r < m; r++) {
-            assert(rows[done + r] < state->n_rows);
-            memcpy(g->x + (g->n_rows + r) * state->d,
-                   state->values + rows[done + r] * state->d,
-                   (size_t)state->d * sizeof *g->x);
-        }
+        state.first_row = done;
+        state.n_rows = m;
+        g->queue[g->n_queue++] = state;
+        for (int64_t r = 0; r < m; r++)
+            memcpy(g->x + (g->n_rows + r) * d,
+                   values + (rows ? rows[done + r] : done + r) * d,
+                   (size_t)d * sizeof *g->x);
         g->n_rows += m;
         done += m;
     }
@@ -260,12 +329,31 @@ static tap_status take_rows(tap_lens *lens, const tap_state *state, int kind, in
 
 tap_status tap_lens_put(tap_lens *lens, const tap_state *state, tap_error *err)
 {
-    const int depth = depth_index(lens, state);
+    const int depth = lens->spec.n_states ? -1 : depth_index(lens, state);
     if (depth < 0)
         return TAP_OK;
-    for (int kind = 0; kind < N_KINDS; kind++)
-        TAP_TRY(take_rows(lens, state, kind, depth, err));
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        const int64_t *rows = NULL;
+        const int64_t n = rows_of(&rows, lens, kind, state->item);
+        for (int64_t r = 0; r < n; r++)
+            assert(rows[r] < state->n_rows);
+        const waiting w = {.item = state->item,
+                           .n_conditions = state->n_conditions,
+                           .depth_index = depth};
+        TAP_TRY(
+            take_rows(lens, kind, w, state->conditions, rows, n, state->values, err));
+    }
     return TAP_OK;
+}
+
+tap_status tap_lens_put_rows(tap_lens *lens, int64_t item, const int32_t *conditions,
+                             int64_t n_conditions, int i, const float *rows,
+                             tap_error *err)
+{
+    assert(i >= 0 && i < lens->n_depths);
+    const waiting w = {.item = item, .n_conditions = n_conditions, .depth_index = i};
+    return take_rows(lens, RANKS, w, conditions, NULL, lens->spec.n_rows[item], rows,
+                     err);
 }
 
 void tap_lens_flush(tap_lens *lens)
@@ -285,14 +373,37 @@ int tap_lens_depth(const tap_lens *lens, int i)
     return lens->depths[i];
 }
 
+static const void *values_of(const tap_lens *lens, int out, int64_t item,
+                             int64_t condition)
+{
+    return lens->values[out][item * lens->n_conditions + condition];
+}
+
 const float *tap_lens_ranks(const tap_lens *lens, int64_t item, int64_t condition)
 {
-    return lens->values[RANKS][item * lens->n_conditions + condition];
+    return values_of(lens, OUT_RANKS, item, condition);
+}
+
+const float *tap_lens_scores(const tap_lens *lens, int64_t item, int64_t condition)
+{
+    return values_of(lens, OUT_SCORES, item, condition);
+}
+
+const int32_t *tap_lens_top(const float **logits, const tap_lens *lens, int64_t item,
+                            int64_t condition)
+{
+    *logits = values_of(lens, OUT_TOP_LOGITS, item, condition);
+    return values_of(lens, OUT_TOP_IDS, item, condition);
+}
+
+const float *tap_lens_log_sums(const tap_lens *lens, int64_t item, int64_t condition)
+{
+    return values_of(lens, OUT_SUMS, item, condition);
 }
 
 const float *tap_lens_logits(const tap_lens *lens, int64_t item, int64_t condition)
 {
-    return lens->values[LOGITS][item * lens->n_conditions + condition];
+    return values_of(lens, OUT_LOGITS, item, condition);
 }
 
 double tap_lens_flop(const tap_lens *lens)
