@@ -131,8 +131,11 @@ static tap_status take_label_rows(tap_lens *lens, tap_error *err)
     TAP_TRY(tap_alloc(&lens->label_rows, (size_t)s->n_labels, (size_t)d * sizeof(float),
                       "label rows", err));
     for (int64_t l = 0; l < s->n_labels; l++) {
+        float *row = lens->label_rows + l * d;
         assert(s->labels[l] >= 0 && s->labels[l] < lens->model->spec.lm.d_vocab);
-        tap_widen(lens->label_rows + l * d, &lens->model->head, s->labels[l] * d, d);
+        tap_widen(row, lens->ask.words, s->labels[l] * d, d);
+        for (int64_t i = 0; s->word_scale && i < d; i++)
+            row[i] *= s->word_scale[s->labels[l]];
     }
     lens->label_words = (tap_tensor){.bytes = lens->label_rows,
                                      .dtype = TAP_F32,
@@ -352,8 +355,12 @@ tap_status tap_lens_put_rows(tap_lens *lens, int64_t item, const int32_t *condit
 {
     assert(i >= 0 && i < lens->n_depths);
     const waiting w = {.item = item, .n_conditions = n_conditions, .depth_index = i};
-    return take_rows(lens, RANKS, w, conditions, NULL, lens->spec.n_rows[item], rows,
-                     err);
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        const int64_t *positions = NULL;
+        const int64_t n = rows_of(&positions, lens, kind, item);
+        TAP_TRY(take_rows(lens, kind, w, conditions, NULL, n, rows, err));
+    }
+    return TAP_OK;
 }
 
 void tap_lens_flush(tap_lens *lens)

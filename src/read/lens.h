@@ -49,7 +49,8 @@ void tap_lens_want(tap_wanted *wanted, const tap_lens *lens);
 /* For the sink: states that the lens does not read are ignored. */
 TAP_NODISCARD tap_status tap_lens_put(tap_lens *lens, const tap_state *state,
                                       tap_error *err);
-/* Rows that a readout made itself, [n_rows[item]][d], as state i of n_states. */
+/* Rows that a readout made itself, as state i of n_states: row r of rows [..][d] is the
+ * r-th of the item's rows, and of its logit_rows. */
 TAP_NODISCARD tap_status tap_lens_put_rows(tap_lens *lens, int64_t item,
                                            const int32_t *conditions,
                                            int64_t n_conditions, int i,
