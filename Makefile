@@ -48,7 +48,10 @@ LIB_SRC := $(filter-out src/cli/%,$(SRC))
 CLI_SRC := $(filter src/cli/%,$(SRC))
 # The reference kernels a second time, in double.
 REF64   := $(if $(filter src/tensor/kernels_ref.c,$(SRC)),$(B)/src/tensor/kernels_ref_f64.o)
-LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(REF64)
+# The tables of share/tables as text inside the library.
+TABLES  := $(sort $(wildcard share/tables/*.tsv))
+EMBED   := $(if $(filter src/lab/part_table.c,$(SRC)),$(B)/tables.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(REF64) $(EMBED)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
 
 TESTS    := $(sort $(wildcard tests/*/test_*.c))
@@ -85,6 +88,11 @@ $(B)/src/cli/cmd_demo.o: ALLFLAGS += -DTAP_DATA_DIR='"$(PREFIX)/share/tapetum"'
 $(B)/src/tensor/kernels_ref_f64.o: src/tensor/kernels_ref.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -DTAP_REF_F64 -c $< -o $@
+
+$(B)/tables.o: $(TABLES) tools/embed src/lab/shared_tables.h Makefile
+	@mkdir -p $(@D)
+	tools/embed $(TABLES) > $(B)/tables.c
+	$(CC) $(ALLFLAGS) -c $(B)/tables.c -o $@
 
 $(B)/libtapetum.a: $(LIB_OBJ)
 	rm -f $@
@@ -159,7 +167,7 @@ install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -m 644 $(B)/completion.zsh $(D)/share/zsh/site-functions/_tapetum
 	$(INSTALL) -m 644 $(B)/completion.fish $(D)/share/fish/vendor_completions.d/tapetum.fish
 	$(INSTALL) -m 644 LICENSE README.md CHANGELOG.md docs/*.md $(D)/share/doc/tapetum
-	cp -R share/organism $(D)/share/tapetum/
+	cp -R share/organism share/tables $(D)/share/tapetum/
 
 clean:
 	rm -rf $(B)

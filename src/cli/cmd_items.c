@@ -40,7 +40,7 @@ tap_status tap_cmd_items(tap_cli *cli, tap_error *err)
     if (status != TAP_OK)
         return status;
     int64_t n_faults = 0;
-    TAP_TRY_OUT(tap_dataset_open(&dataset, &experiment.data, err));
+    TAP_TRY_OUT(tap_dataset_open(&dataset, &experiment.data, NULL, err));
     if (!cli->json)
         printf("image\tobject_id\tobject\tpart\tlabel\tarea_px\texcluded\n");
     for (int64_t i = 0; i < tap_dataset_count(dataset); i++) {

@@ -20,6 +20,9 @@ TAP_NODISCARD tap_status tap_image_read(tap_image *out, const char *path,
 TAP_NODISCARD tap_status tap_image_decode(tap_image *out, const void *bytes,
                                           size_t n_bytes, const char *name,
                                           tap_error *err);
+/* Width and height in px as the head of the file states them; nothing else is checked. */
+TAP_NODISCARD tap_status tap_image_size(int64_t *width, int64_t *height,
+                                        const char *path, tap_error *err);
 /* An 8-bit RGB PNG, written whole or not at all. */
 TAP_NODISCARD tap_status tap_image_write(const tap_image *image, const char *path,
                                          tap_error *err);

@@ -23,4 +23,12 @@ TAP_NODISCARD tap_status tap_png_decode_samples(uint8_t **samples, int64_t *widt
                                                 size_t n_bytes, const char *name,
                                                 tap_error *err);
 
+/* The whole numbers of a one-channel TIFF of 32 bits a sample (signed or unsigned; no
+ * compression, LZW or deflate; strips): i32 [height][width], tap_free it. TAP_EFORMAT for
+ * anything else and for values above 2^31 - 1. */
+TAP_NODISCARD tap_status tap_tiff_decode_labels(int32_t **labels, int64_t *width,
+                                                int64_t *height, const void *bytes,
+                                                size_t n_bytes, const char *name,
+                                                tap_error *err);
+
 #endif

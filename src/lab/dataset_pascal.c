@@ -4,7 +4,9 @@
  * full-size logical arrays in column-major order. Every field's class, type and size is
  * checked before its bytes are read.
  * Source: the files themselves (Chen et al. 2014). */
-#include "lab/dataset.h"
+#include "lab/dataset_pascal.h"
+
+#include "base/memory.h"
 #include "lab/mat_check.h"
 
 #include <matio.h>
@@ -100,7 +102,7 @@ static tap_status read_part(tap_items *items, int64_t object, matvar_t *parts, s
     (void)snprintf(what, sizeof what, "mask of part %zu of object %lld", i,
                    (long long)object);
     TAP_TRY(read_mask(&mask, field(parts, "mask", i), what, err));
-    const tap_status status = tap_items_put_part(items, object, name, &mask, err);
+    const tap_status status = tap_items_put_part(items, object, name, &mask, NULL, err);
     tap_mask_clear(&mask);
     return status;
 }
@@ -132,9 +134,8 @@ static tap_status read_object(tap_items *items, matvar_t *objects, size_t i,
     return TAP_OK;
 }
 
-tap_status tap_pascal_read(tap_items *out, const char *path, tap_error *err)
+tap_status tap_pascal_read(tap_items *items, const char *path, tap_error *err)
 {
-    tap_items items = {0};
     tap_status status = TAP_OK;
     matvar_t *anno = NULL;
     TAP_TRY(tap_mat_check(path, err));
@@ -156,14 +157,43 @@ tap_status tap_pascal_read(tap_items *out, const char *path, tap_error *err)
                              "it has %zu objects, at most %d are read", n,
                              MAX_OBJECTS));
     for (size_t i = 0; i < n; i++)
-        TAP_TRY_OUT(read_object(&items, objects, i, err));
+        TAP_TRY_OUT(read_object(items, objects, i, err));
 out:
     Mat_VarFree(anno);
     (void)Mat_Close(file);
-    if (status == TAP_OK) {
-        *out = items;
+    if (status == TAP_OK)
         return TAP_OK;
-    }
-    tap_items_clear(&items);
     return tap_wrap(err, status, "cannot read annotation '%s'", path);
 }
+
+/* ---- the reader ---- */
+
+static tap_status open_folder(void **reader, tap_image_list *images,
+                              const tap_data_spec *spec,
+                              const tap_dataset_progress *progress, tap_error *err)
+{
+    char *folder = NULL;
+    (void)progress;
+    TAP_TRY(tap_image_list_folder(images, spec->annotations, ".mat", false, err));
+    TAP_TRY(tap_text_copy(&folder, spec->annotations, strlen(spec->annotations), err));
+    *reader = folder;
+    return TAP_OK;
+}
+
+static tap_status read_image(tap_items *items, const void *reader, size_t i,
+                             const char *name, tap_error *err)
+{
+    const char *folder = reader;
+    char *path = NULL;
+    (void)i;
+    TAP_TRY(tap_text_format(&path, err, "%s/%s.mat", folder, name));
+    const tap_status status = tap_pascal_read(items, path, err);
+    tap_free(path);
+    return status;
+}
+
+const tap_reader tap_reader_pascal = {.format = "pascal-part",
+                                      .names = "pascal-part",
+                                      .open = open_folder,
+                                      .read = read_image,
+                                      .close = tap_free};

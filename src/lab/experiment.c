@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/suggest.h"
 #include "lab/experiment_own.h"
+#include "lab/part_table.h"
 #include "lab/yaml.h"
 
 #include <assert.h>
@@ -245,6 +246,12 @@ static tap_status read_data(reader *r, const tap_yaml_at *at, bool at_top,
     TAP_TRY(read_word_or_file(&data->names, r, &names, NAMES, COUNT(NAMES), err));
     const tap_yaml_at merge = tap_yaml_find(&parts, "merge", "parts.merge");
     TAP_TRY(read_texts(&data->merge, &data->n_merge, r, &merge, false, err));
+    const char *merges[TAP_MAX_PART_TABLES];
+    const size_t n_merges = tap_part_tables(merges, "merge");
+    for (size_t i = 0; i < data->n_merge; i++) {
+        const tap_yaml_at item = tap_yaml_item(&merge, i);
+        TAP_TRY(read_word_or_file(&data->merge[i], r, &item, merges, n_merges, err));
+    }
     const tap_yaml_at area = tap_yaml_find(&parts, "min_area_px", "parts.min_area_px");
     TAP_TRY(tap_yaml_int(&data->min_area_px, &area, 0, 0, 1000000000, err));
 

@@ -72,7 +72,7 @@ typedef struct tap_data_spec {
     const char *images;      /* path */
     const char *annotations; /* path */
     const char *names;       /* "default" or the path of a TSV */
-    const char **merge;      /* [n_merge] names of merge tables, in order */
+    const char **merge;      /* [n_merge] shipped merge tables or paths, in order */
     size_t n_merge;
     int64_t min_area_px;
     int64_t sample_images; /* 0: all */

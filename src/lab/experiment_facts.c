@@ -1,6 +1,7 @@
 /* What makes two experiments the same? The meaning of every key that decides a row. */
 #include "base/file.h"
 #include "lab/experiment_own.h"
+#include "lab/part_table.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -180,8 +181,13 @@ static tap_status put_data(list *l, tap_error *err)
     const tap_data_spec *data = &l->e->data;
     TAP_TRY(put_text(l, "data.format", data->format, true, err));
     TAP_TRY(put_source(l, "data.parts.names", data->names, err));
-    for (size_t i = 0; i < data->n_merge; i++)
-        TAP_TRY(put_item(l, data->merge[i], err));
+    for (size_t i = 0; i < data->n_merge; i++) {
+        char sha256[TAP_SHA256_TEXT_BYTES];
+        const bool shipped = tap_part_table_is_shipped("merge", data->merge[i]);
+        if (!shipped)
+            TAP_TRY(tap_sha256_file(sha256, data->merge[i], err));
+        TAP_TRY(put_item(l, shipped ? data->merge[i] : sha256, err));
+    }
     TAP_TRY(put_fact(l, "data.parts.merge", true, err));
     TAP_TRY(put_number(l, "data.parts.min_area_px", data->min_area_px, true, err));
     TAP_TRY(put_number(l, "data.sample.images", data->sample_images, true, err));

@@ -209,7 +209,7 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
         sweep->options.memory_bytes = (size_t)2 << 30;
     TAP_TRY_OUT(check_supported(experiment, err));
     TAP_TRY_OUT(parse_conditions(sweep, err));
-    TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, err));
+    TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, NULL, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
     sweep->labels.tokenizer = sweep->model->tokenizer;
     sweep->labels.forms = experiment->labels.forms;

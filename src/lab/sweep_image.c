@@ -215,11 +215,14 @@ static tap_status cover_all(covers *out, const tap_sweep_image *image, tap_error
                       (size_t)c.n_patches * sizeof *c.values, "coverage", err));
     tap_status status = TAP_OK;
     for (size_t p = 0; p < a->n_parts; p++)
-        TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)p * c.n_patches,
-                                   &a->parts[p].mask, &image->scene.geometry, err));
+        if (a->parts[p].mask.inside) /* an excluded part may have no mask */
+            TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)p * c.n_patches,
+                                       &a->parts[p].mask, &image->scene.geometry, err));
     for (size_t o = 0; o < a->n_objects; o++)
-        TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)(a->n_parts + o) * c.n_patches,
-                                   &a->objects[o].mask, &image->scene.geometry, err));
+        if (a->objects[o].mask.inside)
+            TAP_TRY_OUT(
+                tap_mask_cover(c.values + (int64_t)(a->n_parts + o) * c.n_patches,
+                               &a->objects[o].mask, &image->scene.geometry, err));
 out:
     if (status == TAP_OK)
         *out = c;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "lab/dataset_masks.h"
+#include "lab/dataset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -19,13 +19,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
         abort();
     (void)close(fd);
-    tap_mask_table *table = NULL;
+    const tap_data_spec spec = {
+        .format = "masks", .images = "/tmp", .annotations = path};
+    tap_dataset *dataset = NULL;
     tap_items items;
-    if (tap_mask_table_open(&table, path, &err) == TAP_OK) {
-        if (tap_mask_table_read(&items, table, tap_mask_table_image(table, 0), &err) ==
-            TAP_OK)
+    if (tap_dataset_open(&dataset, &spec, NULL, &err) == TAP_OK) {
+        if (tap_dataset_read(&items, dataset, 0, &err) == TAP_OK)
             tap_items_clear(&items);
-        tap_mask_table_close(table);
+        tap_dataset_close(dataset);
     }
     (void)unlink(path);
     return 0;

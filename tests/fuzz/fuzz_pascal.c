@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "lab/dataset.h"
+#include "lab/dataset_pascal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -19,9 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
         abort();
     (void)close(fd);
-    tap_items items;
-    if (tap_pascal_read(&items, path, &err) == TAP_OK)
-        tap_items_clear(&items);
+    tap_items items = {0};
+    (void)(tap_pascal_read(&items, path, &err) == TAP_OK);
+    tap_items_clear(&items);
     (void)unlink(path);
     return 0;
 }

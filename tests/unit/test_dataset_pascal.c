@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "lab/dataset.h"
-#include "lab/part_names.h"
+#include "lab/part_table.h"
 
 #define FOLDER "../shared/data/parts-samples/pascal-part/"
 
@@ -24,17 +24,36 @@ static void short_names_are_spelled_out_by_table(void **state)
         {"rear", "ear", "ear"},        {"lear", "ear", "ear"},
         {"llleg", "leg", "leg"},       {"lleg", "leg", "leg"},
         {"lblleg", "leg", "leg"},      {"lfpa", "paw", "paw"},
-        {"rbho", "hoof", "hoof"},      {"wheel_12", "wheel", "wheel"},
+        {"rbho", "hoof", "hoof"},      {"wheel_12", "wheel", "wheel_12"},
         {"luarm", "arm", "upper arm"}, {"bliplate", "license plate", "bliplate"}};
+    tap_part_table *names = NULL, *sides = NULL;
+    tap_part_naming naming;
+    tap_error err;
+    assert_int_equal(tap_part_table_open(&names, "names", "pascal-part", &err), TAP_OK);
+    assert_int_equal(tap_part_table_open(&sides, "merge", "sides", &err), TAP_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const tap_part_name *known = tap_pascal_part(cases[i][0]);
-        assert_non_null(known);
-        assert_string_equal(known->label, cases[i][1]);
-        assert_string_equal(known->sides, cases[i][2]);
+        assert_int_equal(tap_part_table_find(&naming, names, "any", cases[i][0], &err),
+                         TAP_OK);
+        assert_true(naming.found);
+        assert_string_equal(naming.label, cases[i][1]);
+        tap_free(naming.label);
+        assert_int_equal(tap_part_table_find(&naming, sides, "any", cases[i][0], &err),
+                         TAP_OK);
+        if (naming.found)
+            assert_string_equal(naming.name, cases[i][2]);
+        else /* no side: the name stays */
+            assert_string_equal(cases[i][0], cases[i][2]);
+        tap_free(naming.name);
+        tap_free(naming.label);
     }
-    assert_null(tap_pascal_part("ear_left"));
-    assert_null(tap_pascal_part("wheel_"));
-    assert_null(tap_pascal_part(""));
+    static const char *const unknown[] = {"ear_left", "wheel_", ""};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tap_part_table_find(&naming, names, "any", unknown[i], &err),
+                         TAP_OK);
+        assert_false(naming.found);
+    }
+    tap_part_table_close(names);
+    tap_part_table_close(sides);
 }
 
 /* FNV-1a of the mask in column-major order, from the start value that the expected table
@@ -109,7 +128,7 @@ static void real_annotations_match_in_every_pixel(void **state)
     tap_error err;
     char *text = NULL;
     size_t n_bytes = 0;
-    assert_int_equal(tap_dataset_open(&dataset, &spec, &err), TAP_OK);
+    assert_int_equal(tap_dataset_open(&dataset, &spec, NULL, &err), TAP_OK);
     assert_int_equal(tap_dataset_count(dataset), 14);
     assert_int_equal(
         tap_file_read(&text, &n_bytes, FOLDER "expected.tsv", 1 << 20, &err), TAP_OK);
@@ -132,14 +151,14 @@ static void wrong_formats_and_merges_name_the_nearest(void **state)
     tap_data_spec spec = {.format = "pascal-parts", .images = ".", .annotations = "."};
     tap_dataset *dataset = NULL;
     tap_error err;
-    assert_int_equal(tap_dataset_open(&dataset, &spec, &err), TAP_EINVAL);
+    assert_int_equal(tap_dataset_open(&dataset, &spec, NULL, &err), TAP_EINVAL);
     assert_string_equal(
         err.message, "unknown data format 'pascal-parts'; did you mean 'pascal-part'?");
     const char *merge[] = {"side"};
     spec.format = "pascal-part";
     spec.merge = merge;
     spec.n_merge = 1;
-    assert_int_equal(tap_dataset_open(&dataset, &spec, &err), TAP_EINVAL);
+    assert_int_equal(tap_dataset_open(&dataset, &spec, NULL, &err), TAP_EINVAL);
     assert_string_equal(err.message, "unknown merge 'side'; did you mean 'sides'?");
 }
 
