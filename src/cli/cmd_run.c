@@ -120,11 +120,6 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
         return status;
     TAP_TRY_OUT(parse_shard(&options.shard, &options.n_shards,
                             tap_args_text(cli->args, "shard"), err));
-    if (tap_sweep_ignores_controls(&experiment))
-        tap_cli_warn(cli,
-                     "tapetum: the controls that '%s' lists are not computed by this "
-                     "version",
-                     path);
     if (dry) {
         status = dry_run(cli, &experiment, &options, err);
         goto out;

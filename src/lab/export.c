@@ -25,15 +25,15 @@ static const char *const ORDERS[] = {
     " ORDER BY item_id",
     " ORDER BY label, form",
     " ORDER BY item_id, condition_id, depth",
-    " ORDER BY item_id, control, seed",
-    " ORDER BY item_id, condition_id, control, seed, depth",
+    " ORDER BY id",
+    " ORDER BY set_id, condition_id, depth",
     " ORDER BY item_id, condition_id",
     " ORDER BY id",
     " ORDER BY item_id, condition_id, depth, patch, place",
     " ORDER BY image_id, condition_id, stack, first_block, first_head",
     " ORDER BY item_id, condition, depth",
     " ORDER BY item_id, condition, depth, metric",
-    " ORDER BY item_id, condition, control, seed, depth",
+    " ORDER BY item_id, control, seed, condition, depth",
     " ORDER BY item_id, condition, depth, patch, place",
     ""};
 

@@ -85,3 +85,17 @@ tap_status tap_probe_run(tap_score *score, float *patch_ranks,
     tap_free(scratch);
     return TAP_OK;
 }
+
+double tap_probe_best(const float *ranks, int64_t n_labels, const int32_t *forms,
+                      int64_t n_forms, const int32_t *patches, int64_t n_patches,
+                      const int64_t *row_of)
+{
+    float best = INFINITY;
+    for (int64_t p = 0; p < n_patches; p++) {
+        assert(row_of[patches[p]] >= 0);
+        const float r =
+            best_form(ranks + row_of[patches[p]] * n_labels, forms, n_forms, false);
+        best = r < best ? r : best;
+    }
+    return (double)best;
+}

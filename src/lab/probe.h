@@ -31,4 +31,10 @@ typedef struct tap_probe_input {
 TAP_NODISCARD tap_status tap_probe_run(tap_score *score, float *patch_ranks,
                                        const tap_probe_input *input, tap_error *err);
 
+/* Best rank over patches and forms. ranks [n_rows][n_labels]; patches [n_patches] image
+ * tokens; row_of: their rows. */
+double tap_probe_best(const float *ranks, int64_t n_labels, const int32_t *forms,
+                      int64_t n_forms, const int32_t *patches, int64_t n_patches,
+                      const int64_t *row_of);
+
 #endif

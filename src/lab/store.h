@@ -26,6 +26,8 @@
 enum {
     TAP_STORE_VERSION = 2,
     TAP_STORE_ITEMS_PER_IMAGE = 100000, /* item id = image id * this + ordinal */
+    TAP_STORE_SETS_PER_ITEM = 100,      /* control set id = item id * this + place */
+    TAP_MAX_CONTROL_SEEDS = 8,          /* place = control * this + seed */
 };
 
 typedef struct tap_store tap_store;
@@ -142,13 +144,12 @@ typedef struct tap_store_word {
     double logit;
 } tap_store_word;
 
-/* A score of a control or null: the same part read elsewhere, or another word. */
+/* A score read with a control's set. */
 typedef struct tap_store_control {
     int32_t condition, depth;
     tap_control control;
-    int32_t seed; /* 0 for controls without one */
+    int32_t seed;
     double best_rank;
-    int64_t n_patches;
 } tap_store_control;
 
 TAP_NODISCARD tap_status tap_store_begin(tap_store *store, const tap_store_image *image,

@@ -58,6 +58,18 @@ static int64_t item_id(const tap_store *store, int64_t ordinal)
     return store->image_id * TAP_STORE_ITEMS_PER_IMAGE + ordinal;
 }
 
+static_assert((int)TAP_N_CONTROLS * (int)TAP_MAX_CONTROL_SEEDS <=
+                  (int)TAP_STORE_SETS_PER_ITEM,
+              "a place for each set");
+
+static int64_t set_id(const tap_store *store, int64_t ordinal, tap_control control,
+                      int32_t seed)
+{
+    assert(seed >= 0 && seed < TAP_MAX_CONTROL_SEEDS);
+    return item_id(store, ordinal) * TAP_STORE_SETS_PER_ITEM +
+           (int64_t)control * TAP_MAX_CONTROL_SEEDS + seed;
+}
+
 static int64_t condition_id(const tap_store *store, int32_t condition)
 {
     assert(condition >= 0 && (size_t)condition < store->n_conditions);
@@ -203,6 +215,7 @@ tap_status tap_store_put_control_set(tap_store *store, int64_t ordinal,
 {
     assert(store->begun);
     tap_row r = tap_row_of(store, TAP_SQL_PUT_CONTROL_SET);
+    tap_row_int(&r, set_id(store, ordinal, set->control, set->seed));
     tap_row_int(&r, item_id(store, ordinal));
     tap_row_text(&r, tap_control_name(set->control));
     tap_row_int(&r, set->seed);
@@ -239,13 +252,10 @@ tap_status tap_store_put_control(tap_store *store, int64_t ordinal,
     assert(store->begun);
     TAP_TRY(check_rank(store, ordinal, control->depth, control->best_rank, err));
     tap_row r = tap_row_of(store, TAP_SQL_PUT_CONTROL);
-    tap_row_int(&r, item_id(store, ordinal));
+    tap_row_int(&r, set_id(store, ordinal, control->control, control->seed));
     tap_row_int(&r, condition_id(store, control->condition));
-    tap_row_text(&r, tap_control_name(control->control));
-    tap_row_int(&r, control->seed);
     tap_row_int(&r, control->depth);
     tap_row_real(&r, control->best_rank);
-    tap_row_int(&r, control->n_patches);
     return tap_row_end(&r, err);
 }
 

@@ -46,8 +46,6 @@ TAP_NODISCARD tap_status tap_sweep_dry_run(tap_sweep_counts *out,
                                            tap_experiment *experiment,
                                            const tap_sweep_options *options,
                                            tap_error *err);
-/* Whether the experiment asks for controls, which this version does not compute. */
-bool tap_sweep_ignores_controls(const tap_experiment *experiment);
 /* Runs the next images and writes them; *more: some are left. */
 TAP_NODISCARD tap_status tap_sweep_step(bool *more, tap_sweep *sweep, tap_error *err);
 /* Leaves one file behind. */

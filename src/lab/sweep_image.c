@@ -1,6 +1,7 @@
 #include "lab/sweep_image.h"
 
 #include "base/hash.h"
+#include "lab/control.h"
 #include "read/group.h"
 
 #include <assert.h>
@@ -8,9 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void clear_sets(tap_sweep_item *item)
+{
+    for (size_t s = 0; s < item->n_sets; s++) {
+        tap_free(item->sets[s].patches);
+        tap_free(item->sets[s].other);
+        tap_free(item->sets[s].excluded);
+    }
+    tap_free(item->sets);
+}
+
 void tap_sweep_image_clear(tap_sweep_image *image)
 {
+    for (int s = 0; s < TAP_N_SOURCES; s++) {
+        tap_pixels_clear(&image->sources[s].pixels);
+        tap_sequence_clear(&image->sources[s].sequence);
+    }
     for (int64_t i = 0; i < image->n_items; i++) {
+        clear_sets(&image->items[i]);
         tap_free(image->items[i].excluded);
         tap_free(image->items[i].patches);
         tap_free(image->items[i].coverage);
@@ -20,8 +36,10 @@ void tap_sweep_image_clear(tap_sweep_image *image)
         tap_plan_free(image->plans[p]);
     tap_free(image->items);
     tap_free(image->plans);
-    tap_free(image->read_rows);
-    tap_free(image->row_of);
+    tap_free(image->rows.tokens);
+    tap_free(image->rows.row_of);
+    tap_free(image->own_rows.tokens);
+    tap_free(image->own_rows.row_of);
     tap_free(image->excluded);
     tap_image_clear(&image->thumbnail);
     tap_items_clear(&image->annotation);
@@ -34,6 +52,19 @@ static bool is_files_fault(tap_status status)
 {
     return status == TAP_EIO || status == TAP_EFORMAT || status == TAP_EINVAL ||
            status == TAP_EUNSUPPORTED;
+}
+
+bool tap_sweep_needs_survey(const tap_experiment *experiment)
+{
+    return experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
+           experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL] ||
+           experiment->controls[TAP_CONTROL_MISMATCHED_IMAGE];
+}
+
+const tap_sweep_rows *tap_sweep_rows_of(const tap_sweep_image *image,
+                                        tap_sweep_source source)
+{
+    return source == TAP_SOURCE_PHOTO ? &image->rows : &image->own_rows;
 }
 
 static tap_status exclude_image(tap_sweep_image *image, const char *reason,
@@ -143,6 +174,14 @@ static tap_status find_patches(tap_sweep_item *item, const tap_sweep_image *imag
 }
 
 /* ---- plans ---- */
+
+bool tap_sweep_plan_is_lm_only(const tap_plan *plan)
+{
+    for (int b = 0; b < plan->n_blocks[TAP_VISION]; b++)
+        if (plan->blocks[TAP_VISION][b].hash != 0)
+            return false;
+    return true;
+}
 
 /* Equal effect in every block: the same states, so one plan serves both. */
 static bool same_plan(const tap_plan *a, const tap_plan *b)
@@ -261,23 +300,28 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
     return TAP_OK;
 }
 
-/* Image tokens that some scored item reads. */
-static tap_status collect_rows(tap_sweep_image *image, tap_error *err)
+/* Image tokens that some scored item reads, and with `sets` those of its controls. */
+static tap_status collect_rows(tap_sweep_rows *out, const tap_sweep_image *image,
+                               bool sets, tap_error *err)
 {
     const tap_scene *scene = &image->scene;
     const int64_t n = scene->sequence.n_image;
-    TAP_TRY(tap_alloc(&image->row_of, (size_t)n, sizeof *image->row_of, "rows", err));
-    TAP_TRY(
-        tap_alloc(&image->read_rows, (size_t)n, sizeof *image->read_rows, "rows", err));
+    TAP_TRY(tap_alloc(&out->row_of, (size_t)n, sizeof *out->row_of, "rows", err));
+    TAP_TRY(tap_alloc(&out->tokens, (size_t)n, sizeof *out->tokens, "rows", err));
     for (int64_t i = 0; i < n; i++)
-        image->row_of[i] = -1;
-    for (int64_t i = 0; i < image->n_items; i++)
-        for (int64_t p = 0; p < image->items[i].n_patches; p++)
-            image->row_of[image->items[i].patches[p]] = 0;
+        out->row_of[i] = -1;
+    for (int64_t i = 0; i < image->n_items; i++) {
+        const tap_sweep_item *item = &image->items[i];
+        for (int64_t p = 0; p < item->n_patches; p++)
+            out->row_of[item->patches[p]] = 0;
+        for (size_t s = 0; sets && s < item->n_sets; s++)
+            for (int64_t p = 0; p < item->sets[s].n_patches; p++)
+                out->row_of[item->sets[s].patches[p]] = 0;
+    }
     for (int64_t i = 0; i < n; i++)
-        if (image->row_of[i] == 0) {
-            image->row_of[i] = image->n_read;
-            image->read_rows[image->n_read++] = scene->image_rows[i];
+        if (out->row_of[i] == 0) {
+            out->row_of[i] = out->n;
+            out->tokens[out->n++] = scene->image_rows[i];
         }
     return TAP_OK;
 }
@@ -322,7 +366,9 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
     if (!image.excluded) {
         TAP_TRY_OUT(cover_all(&c, &image, err));
         TAP_TRY_OUT(prepare_items(&image, setup, &c, err));
-        TAP_TRY_OUT(collect_rows(&image, err));
+        TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.values, c.n_patches, err));
+        TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
+        TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));
     }
 out:
     tap_free(c.values);

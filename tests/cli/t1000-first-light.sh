@@ -13,6 +13,8 @@ conditions:
   both_off: [encoder_off, decoder_off]
   part: "lm[1-]: part <- outside scale 0.5"
 design: {clean: clean, encoder_off: encoder_off, decoder_off: decoder_off, both_off: both_off}
+controls: [shifted_mask, other_part, random_patches, blank_image, mismatched_image, permuted_labels,
+  permuted_labels_global, object_name, words]
 stats: {metrics: [log_rank, mrr, "hit@1", "hit@10"], bootstrap: 100, seed: 1}
 Y
 # masks are named relative to the table

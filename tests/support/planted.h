@@ -54,8 +54,7 @@ static tap_status planted_beside(tap_store *store, int item, int condition, int 
     const tap_store_control control = {.condition = condition,
                                        .depth = depth,
                                        .control = TAP_CONTROL_SHIFTED_MASK,
-                                       .best_rank = 2 * rank,
-                                       .n_patches = 2};
+                                       .best_rank = 2 * rank};
     const tap_store_word word = {.patch = item % 16,
                                  .place = 1,
                                  .token_id = 7 + condition,

@@ -285,8 +285,7 @@ static void test_conditions_by_name(void **state)
     const tap_store_control control = {.condition = 1,
                                        .control = TAP_CONTROL_RANDOM_PATCHES,
                                        .seed = 4,
-                                       .best_rank = 2.5,
-                                       .n_patches = 1};
+                                       .best_rank = 2.5};
     /* no score without the set that it was read with */
     assert_int_equal(tap_store_put_control(store, 0, &control, &err), TAP_EINVAL);
     const tap_store_control_set set = {.control = TAP_CONTROL_RANDOM_PATCHES,
