@@ -394,4 +394,5 @@ def main():
     make("gqa", save_gqa, tok, vocab, photo)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,174 +1,228 @@
 /* tapetum lens: ranks of words at every patch and depth of one image. */
 #include "cli/commands.h"
-#include "cli/subject.h"
-#include "lab/label.h"
-#include "read/lens.h"
+#include "cli/lens_query.h"
 
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
-static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
+/* What the run needs beside the query. */
+typedef struct reading {
+    uint64_t *depths;
+    float *word_scale;
+    tap_translator *translator;
+    tap_source *source; /* NULL: the lens watches the run itself */
+    tap_lens *lens;
+} reading;
+
+/* ORDER in the options' tables */
+enum { READ_RESID, READ_HEAD, READ_VALUE, READ_KEY, READ_EMBED };
+
+static tap_status find_label(tap_lens_query *q, const char *word,
+                             tap_multi_token policy, const char *option, tap_error *err)
 {
-    return tap_lens_put(owner, state, err);
+    int64_t index = 0;
+    TAP_TRY(tap_labels_find(&index, &q->labels, word, err));
+    if (policy == TAP_MULTI_SKIP && q->labels.labels[index].n_columns == 0)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "every form of the %s '%s' needs several tokens of this model, "
+                        "so it has no rank; choose another word, or say with "
+                        "--multi-token how its pieces count",
+                        option, word);
+    return TAP_OK;
 }
 
-static tap_status find_labels(tap_labels *labels, const tap_cli *cli, tap_error *err)
+/* Labels, then the words of --candidates that are not among them. */
+static tap_status find_words(tap_lens_query *q, const tap_cli *cli,
+                             tap_multi_token policy, tap_error *err)
 {
     size_t n = 0;
     const char *const *words = tap_args_list(&n, cli->args, "label");
-    if (n == 0)
-        return TAP_FAIL(err, TAP_EINVAL,
-                        "no label to look for; add --label WORD, as in --label tail");
-    for (size_t i = 0; i < n; i++) {
-        int64_t index = 0;
-        TAP_TRY(tap_labels_find(&index, labels, words[i], err));
-        if (labels->labels[index].n_columns == 0)
+    const char *list = tap_args_text(cli->args, "candidates");
+    if (n == 0 && !list && q->n_top == 0)
+        return TAP_FAIL(
+            err, TAP_EINVAL,
+            "no label to look for; add --label WORD, as in --label tail, or "
+            "--top K");
+    for (size_t i = 0; i < n; i++)
+        TAP_TRY(find_label(q, words[i], policy, "label", err));
+    q->n_asked = q->labels.n_labels;
+    q->closed = list != NULL;
+    while (list && *list) {
+        char word[64];
+        const size_t n_bytes = strcspn(list, ",");
+        if (n_bytes == 0 || n_bytes >= sizeof word)
             return TAP_FAIL(err, TAP_EINVAL,
-                            "every form of the label '%s' needs several tokens of this "
-                            "model, so it has no rank; choose another word",
-                            words[i]);
+                            "option '--candidates' expects words of at most 63 bytes "
+                            "with commas between them, found '%.80s'",
+                            list);
+        memcpy(word, list, n_bytes);
+        word[n_bytes] = '\0';
+        TAP_TRY(find_label(q, word, policy, "candidate", err));
+        list += n_bytes + (list[n_bytes] == ',');
     }
+    if (q->closed && q->n_asked == 0)
+        q->n_asked = q->labels.n_labels; /* no label named: all of them */
     return TAP_OK;
 }
 
-/* Whether image token i belongs to the part mask. */
-static bool in_part(const tap_subject *s, const uint64_t *part, int64_t i)
+static bool same_ids(const tap_spelling *a, const tap_spelling *b)
 {
-    return part && tap_bits_get(part, s->scene.image_rows[i]);
+    return a->n_ids == b->n_ids &&
+           memcmp(a->ids, b->ids, (size_t)a->n_ids * sizeof *a->ids) == 0;
 }
 
-static tap_status put_json(const tap_subject *s, const tap_labels *labels,
-                           const tap_lens *lens, int64_t c, int d, int64_t l, int64_t f,
-                           tap_error *err)
+/* What the lens ranks, and where each spelling stands in it. One id each and nothing else
+ * asked for: the ranking kernel. Closed set: the logits of all pieces. */
+static tap_status choose_words(tap_lens_query *q, tap_lens_spec *spec,
+                               tap_multi_token policy, tap_error *err)
 {
-    const tap_label *label = &labels->labels[l];
-    const int64_t n = s->scene.sequence.n_image, n_labels = (int64_t)labels->n_ids;
-    const float *ranks = tap_lens_ranks(lens, 0, c) + (int64_t)d * n * n_labels;
-    const uint64_t *part = tap_groups_find(&s->groups, TAP_LM, "part");
-    double best = 0.0;
-    json_t *list = json_array();
-    for (int64_t i = 0; i < n && list; i++) {
-        const double rank = (double)ranks[i * n_labels + label->forms[f].column];
-        if (json_array_append_new(list, json_real(rank)) != 0)
-            return TAP_FAIL(err, TAP_ENOMEM, "no memory left for ranks");
-        if (in_part(s, part, i) && (best <= 0.0 || rank < best))
-            best = rank;
+    TAP_TRY(tap_labels_spell(&q->spellings, &q->labels, policy, err));
+    const tap_label_spellings *s = &q->spellings;
+    TAP_TRY(tap_alloc(&q->columns, (size_t)s->n, sizeof *q->columns, "labels", err));
+    if (policy == TAP_MULTI_SKIP && q->n_top == 0 && !spec->words && !q->closed) {
+        spec->labels = q->labels.ids;
+        spec->n_labels = (int64_t)q->labels.n_ids;
+        for (int64_t i = 0; i < s->n; i++)
+            q->columns[i] = q->labels.labels[s->label[i]].forms[s->form[i]].column;
+        return TAP_OK;
     }
-    json_t *object =
-        json_pack("{s:o, s:i, s:o, s:s, s:i, s:o}", "condition",
-                  tap_cli_json_text(s->texts[c]), "depth", tap_lens_depth(lens, d),
-                  "label", tap_cli_json_text(label->word), "form", label->forms[f].name,
-                  "token_id", (int)label->forms[f].token_id, "ranks", list);
-    if (object && s->part)
-        (void)json_object_set_new(object, "best",
-                                  best > 0.0 ? json_real(best) : json_null());
-    return tap_cli_put_json(object, err);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const float *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-/* One line: the best and the median rank over the part, or over all patches. */
-static tap_status put_line(const tap_subject *s, const tap_labels *labels,
-                           const tap_lens *lens, int64_t c, int d, int64_t l,
-                           tap_error *err)
-{
-    const tap_label *label = &labels->labels[l];
-    const int64_t n = s->scene.sequence.n_image, n_labels = (int64_t)labels->n_ids;
-    const float *ranks = tap_lens_ranks(lens, 0, c) + (int64_t)d * n * n_labels;
-    const uint64_t *part = tap_groups_find(&s->groups, TAP_LM, "part");
-    float *values = NULL;
-    TAP_TRY(tap_alloc(&values, (size_t)n, sizeof *values, "ranks", err));
-    int64_t n_values = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (part && !in_part(s, part, i))
-            continue;
-        float best = ranks[i * n_labels + label->columns[0]];
-        for (int64_t f = 1; f < label->n_columns; f++) {
-            const float rank = ranks[i * n_labels + label->columns[f]];
-            best = rank < best ? rank : best;
-        }
-        values[n_values++] = best;
+    /* each distinct spelling once; they move to the front in place */
+    int32_t n = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        int32_t at = 0;
+        while (at < n && !same_ids(&s->spellings[at], &s->spellings[i]))
+            at++;
+        if (at == n)
+            s->spellings[n++] = s->spellings[i];
+        q->columns[i] = at;
     }
-    if (n_values > 0) {
-        qsort(values, (size_t)n_values, sizeof *values, by_value);
-        printf("%-14s %5d %10.10g %10.10g\n", label->word, tap_lens_depth(lens, d),
-               (double)values[0], (double)values[n_values / 2]);
-    }
-    tap_free(values);
+    spec->spellings = s->spellings;
+    spec->n_spellings = n;
     return TAP_OK;
 }
 
-static tap_status put_all(const tap_cli *cli, const tap_subject *s,
-                          const tap_labels *labels, const tap_lens *lens,
-                          tap_error *err)
+static tap_status choose_matrix(tap_lens_spec *spec, reading *r, const tap_model *model,
+                                const tap_cli *cli, tap_error *err)
 {
-    for (int64_t c = 0; c < s->n_conditions; c++) {
-        if (!cli->json)
-            printf("%scondition: %s\nrank of a word among %lld, over %s (1 is best)\n"
-                   "%-14s %5s %10s %10s\n",
-                   c ? "\n" : "", s->texts[c][0] ? s->texts[c] : "clean",
-                   (long long)s->model->spec.lm.d_vocab,
-                   s->part ? "the part's patches" : "all patches", "label", "depth",
-                   "best", "median");
-        for (int64_t l = 0; l < (int64_t)labels->n_labels; l++)
-            for (int d = 0; d < tap_lens_n_depths(lens); d++) {
-                if (!cli->json)
-                    TAP_TRY(put_line(s, labels, lens, c, d, l, err));
-                for (int64_t f = 0; cli->json && f < labels->labels[l].n_forms; f++)
-                    if (labels->labels[l].forms[f].token_id >= 0)
-                        TAP_TRY(put_json(s, labels, lens, c, d, l, f, err));
-            }
+    const bool embed = tap_args_choice(cli->args, "readout") == READ_EMBED;
+    const int norm = tap_args_choice(cli->args, "norm");
+    spec->no_norm = norm < 0 ? embed : norm == 1;
+    if (!embed)
+        return TAP_OK;
+    float *row = NULL;
+    TAP_TRY(tap_alloc(&r->word_scale, (size_t)model->spec.lm.d_vocab,
+                      sizeof *r->word_scale, "word norms", err));
+    TAP_TRY(tap_alloc(&row, (size_t)model->spec.lm.stack.d_model, sizeof *row,
+                      "word norms", err));
+    tap_vocab_inverse_norms(r->word_scale, &model->embed, row);
+    tap_free(row);
+    spec->words = &model->embed;
+    spec->word_scale = r->word_scale;
+    return TAP_OK;
+}
+
+static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
+{
+    const reading *r = owner;
+    return r->source ? tap_source_put(r->source, r->lens, state, err)
+                     : tap_lens_put(r->lens, state, err);
+}
+
+static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
+                      const tap_cli *cli, tap_error *err)
+{
+    const tap_subject *s = &q->subject;
+    const tap_kernels *kernels = tap_cli_kernels(cli);
+    const int n_threads = cli->n_threads > 0 ? cli->n_threads : omp_get_num_procs();
+    const int n_depths = s->model->spec.lm.stack.n_blocks + 1;
+    TAP_TRY(tap_alloc(&r->depths, (size_t)tap_bits_words(n_depths), sizeof *r->depths,
+                      "depths", err));
+    for (int d = 0; d < n_depths; d++)
+        tap_bits_set(r->depths, d);
+    const int64_t *rows = s->scene.image_rows, n_rows = s->scene.sequence.n_image;
+    const tap_item item = {.pixels = &s->scene.pixels,
+                           .sequence = &s->scene.sequence,
+                           .plans = (const tap_plan *const *)s->plans,
+                           .read = rows,
+                           .n_read = n_rows};
+    const bool watches = q->readout == TAP_READOUT_RESID && !r->translator;
+    spec->depths = r->depths;
+    spec->rows = &rows;
+    spec->n_rows = &n_rows;
+    spec->n_states = watches ? 0 : tap_source_n_states(s->model, q->readout);
+    TAP_TRY(tap_lens_open(&q->lens, s->model, kernels, n_threads, spec, 1,
+                          s->n_conditions, err));
+    r->lens = q->lens;
+    tap_wanted wanted = {0};
+    if (watches) {
+        tap_lens_want(&wanted, q->lens);
+    } else {
+        const tap_source_spec source = {.readout = q->readout,
+                                        .model = s->model,
+                                        .kernels = kernels,
+                                        .n_threads = n_threads,
+                                        .translator = r->translator,
+                                        .items = &item,
+                                        .n_items = 1,
+                                        .rows = &rows,
+                                        .n_rows = &n_rows};
+        TAP_TRY(tap_source_open(&r->source, &source, err));
+        tap_source_want(&wanted, r->source);
     }
+    const tap_sink sink = {.owner = r, .wanted = &wanted, .put = put_state};
+    const tap_run_options options = {.kernels = kernels, .n_threads = n_threads};
+    TAP_TRY(tap_run(NULL, s->model, &item, 1, s->n_conditions, &options, &sink, err));
+    tap_lens_flush(q->lens);
     return TAP_OK;
 }
 
 tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
 {
-    tap_subject s = {0};
-    tap_labels labels = {.forms = TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL};
-    tap_lens *lens = NULL;
-    uint64_t *depths = NULL;
-    const tap_kernels *kernels = tap_cli_kernels(cli);
-    const int n_threads = cli->n_threads > 0 ? cli->n_threads : omp_get_num_procs();
-    tap_status status = tap_subject_open(&s, cli, err);
+    static const tap_readout readouts[] = {TAP_READOUT_RESID, TAP_READOUT_HEAD,
+                                           TAP_READOUT_VALUE, TAP_READOUT_KEY,
+                                           TAP_READOUT_RESID};
+    static const char *const names[] = {"resid", "head", "value", "key", "embed"};
+    const int readout = tap_args_choice(cli->args, "readout");
+    const tap_multi_token policy =
+        (tap_multi_token)tap_args_choice(cli->args, "multi-token");
+    const char *translator = tap_args_text(cli->args, "translator");
+    const bool per_block = readout == READ_VALUE || readout == READ_KEY;
+    tap_lens_query q = {.labels.forms =
+                            TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL,
+                        .n_top = tap_args_int(cli->args, "top"),
+                        .readout = readouts[readout],
+                        .readout_name = names[readout],
+                        .state_name = per_block ? "block" : "depth"};
+    reading r = {0};
+    tap_lens_spec spec = {.n_top = q.n_top};
+    if (translator && readout != READ_RESID)
+        return TAP_FAIL(err, TAP_EINVAL,
+                        "a translator maps states of the decoder's depths; it does not "
+                        "go with --readout %s",
+                        names[readout]);
+    tap_status status = tap_subject_open(&q.subject, cli, err);
     if (status != TAP_OK)
         return status;
-    labels.tokenizer = s.model->tokenizer;
-    TAP_TRY_OUT(find_labels(&labels, cli, err));
-    const int n_depths = s.model->spec.lm.stack.n_blocks + 1;
-    TAP_TRY_OUT(tap_alloc(&depths, (size_t)tap_bits_words(n_depths), sizeof *depths,
-                          "depths", err));
-    for (int d = 0; d < n_depths; d++)
-        tap_bits_set(depths, d);
-    const int64_t *rows = s.scene.image_rows, n_rows = s.scene.sequence.n_image;
-    const tap_lens_spec spec = {.labels = labels.ids,
-                                .n_labels = (int64_t)labels.n_ids,
-                                .depths = depths,
-                                .rows = &rows,
-                                .n_rows = &n_rows};
-    TAP_TRY_OUT(tap_lens_open(&lens, s.model, kernels, n_threads, &spec, 1,
-                              s.n_conditions, err));
-    tap_wanted wanted = {0};
-    tap_lens_want(&wanted, lens);
-    const tap_item item = {.pixels = &s.scene.pixels,
-                           .sequence = &s.scene.sequence,
-                           .plans = (const tap_plan *const *)s.plans,
-                           .read = rows,
-                           .n_read = n_rows};
-    const tap_sink sink = {.owner = lens, .wanted = &wanted, .put = put_state};
-    const tap_run_options options = {.kernels = kernels, .n_threads = n_threads};
-    TAP_TRY_OUT(tap_run(NULL, s.model, &item, 1, s.n_conditions, &options, &sink, err));
-    tap_lens_flush(lens);
-    TAP_TRY_OUT(put_all(cli, &s, &labels, lens, err));
+    const tap_model *model = q.subject.model;
+    q.labels.tokenizer = model->tokenizer;
+    TAP_TRY_OUT(find_words(&q, cli, policy, err));
+    TAP_TRY_OUT(choose_matrix(&spec, &r, model, cli, err));
+    TAP_TRY_OUT(choose_words(&q, &spec, policy, err));
+    if (translator)
+        TAP_TRY_OUT(tap_translator_open(&r.translator, translator,
+                                        model->spec.lm.stack.d_model,
+                                        model->spec.lm.stack.n_blocks, err));
+    TAP_TRY_OUT(run(&q, &r, &spec, cli, err));
+    TAP_TRY_OUT(tap_lens_query_print(&q, cli, err));
 out:
-    tap_lens_close(lens);
-    tap_labels_clear(&labels);
-    tap_free(depths);
-    tap_subject_clear(&s);
+    tap_source_close(r.source);
+    tap_translator_close(r.translator);
+    tap_free(r.word_scale);
+    tap_free(r.depths);
+    tap_lens_close(q.lens);
+    tap_free(q.columns);
+    tap_label_spellings_clear(&q.spellings);
+    tap_labels_clear(&q.labels);
+    tap_subject_clear(&q.subject);
     return status;
 }

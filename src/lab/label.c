@@ -57,6 +57,34 @@ static tap_status column_of(int32_t *column, tap_labels *labels, int32_t id,
     return TAP_OK;
 }
 
+/* The pieces of a word that is not one token, as they stand behind "a" (with a space) or
+ * behind a line break (without one): what a tokenizer puts before a lone word stays out. */
+static tap_status find_pieces(tap_label_form *form, const tap_labels *labels,
+                              const char *word, bool space, tap_error *err)
+{
+    const char *lead = space ? "a" : "\n";
+    char text[FORM_BYTES + 4];
+    int32_t *ids = NULL, *before = NULL;
+    size_t n_ids = 0, n_before = 0;
+    tap_status status = TAP_OK;
+    (void)snprintf(text, sizeof text, "%s%s%s", lead, space ? " " : "", word);
+    TAP_TRY_OUT(tap_tokenizer_encode(&ids, &n_ids, labels->tokenizer, text,
+                                     strlen(text), false, err));
+    TAP_TRY_OUT(tap_tokenizer_encode(&before, &n_before, labels->tokenizer, lead, 1,
+                                     false, err));
+    size_t skip = 0;
+    while (skip < n_before && skip + 1 < n_ids && ids[skip] == before[skip])
+        skip++;
+    form->n_ids = (int64_t)(n_ids - skip);
+    form->n_tokens = form->n_ids > 1 ? (int)form->n_ids : 2;
+    TAP_TRY_OUT(tap_alloc(&form->ids, n_ids, sizeof *form->ids, "labels", err));
+    memcpy(form->ids, ids + skip, (n_ids - skip) * sizeof *ids);
+out:
+    tap_free(ids);
+    tap_free(before);
+    return status;
+}
+
 static tap_status put_form(tap_label *label, tap_labels *labels, const char *word,
                            bool space, const char *name, tap_error *err)
 {
@@ -67,31 +95,30 @@ static tap_status put_form(tap_label *label, tap_labels *labels, const char *wor
         (void)snprintf(piece, sizeof piece, "%s%s", space ? marks[m] : "", word);
         form.token_id = tap_tokenizer_find(labels->tokenizer, piece, strlen(piece));
     }
-    if (form.token_id < 0) { /* how many tokens it takes, for the record */
-        int32_t *ids = NULL;
-        size_t n_ids = 0;
-        (void)snprintf(piece, sizeof piece, "%s%s", space ? " " : "", word);
-        TAP_TRY(tap_tokenizer_encode(&ids, &n_ids, labels->tokenizer, piece,
-                                     strlen(piece), false, err));
-        form.n_tokens = (int)(n_ids > 1 ? n_ids : 2);
-        tap_free(ids);
+    label->forms[label->n_forms] = form; /* cleared with the label from here on */
+    tap_label_form *kept = &label->forms[label->n_forms++];
+    if (form.token_id < 0) {
+        TAP_TRY(find_pieces(kept, labels, word, space, err));
     } else {
-        TAP_TRY(column_of(&form.column, labels, form.token_id, err));
+        TAP_TRY(tap_alloc(&kept->ids, 1, sizeof *kept->ids, "labels", err));
+        kept->ids[0] = form.token_id;
+        kept->n_ids = 1;
+        TAP_TRY(column_of(&kept->column, labels, form.token_id, err));
         bool known = false;
         for (int64_t i = 0; i < label->n_columns; i++)
-            known |= label->columns[i] == form.column;
+            known |= label->columns[i] == kept->column;
         if (!known)
-            label->columns[label->n_columns++] = form.column;
+            label->columns[label->n_columns++] = kept->column;
     }
-    TAP_TRY(tap_text_copy(&form.name, name, strlen(name), err));
-    label->forms[label->n_forms++] = form;
-    return TAP_OK;
+    return tap_text_copy(&kept->name, name, strlen(name), err);
 }
 
 static void clear_label(tap_label *label)
 {
-    for (int64_t f = 0; f < label->n_forms; f++)
+    for (int64_t f = 0; f < label->n_forms; f++) {
         tap_free(label->forms[f].name);
+        tap_free(label->forms[f].ids);
+    }
     tap_free(label->forms);
     tap_free(label->columns);
     tap_free(label->word);
@@ -159,4 +186,57 @@ void tap_labels_clear(tap_labels *labels)
     tap_free(labels->labels);
     tap_free(labels->ids);
     *labels = (tap_labels){0};
+}
+
+static tap_status put_spelling(tap_label_spellings *out, size_t *capacity, size_t label,
+                               int64_t form, const int32_t *ids, int64_t n_ids,
+                               tap_error *err)
+{
+    if ((size_t)out->n == *capacity) {
+        size_t each[3] = {*capacity, *capacity, *capacity};
+        const size_t need = (size_t)out->n + 1;
+        TAP_TRY(tap_grow(&out->spellings, &each[0], need, sizeof *out->spellings,
+                         "labels", err));
+        TAP_TRY(
+            tap_grow(&out->label, &each[1], need, sizeof *out->label, "labels", err));
+        TAP_TRY(tap_grow(&out->form, &each[2], need, sizeof *out->form, "labels", err));
+        *capacity = each[0];
+    }
+    out->spellings[out->n] = (tap_spelling){ids, n_ids};
+    out->label[out->n] = (int32_t)label;
+    out->form[out->n++] = (int32_t)form;
+    return TAP_OK;
+}
+
+tap_status tap_labels_spell(tap_label_spellings *out, const tap_labels *labels,
+                            tap_multi_token policy, tap_error *err)
+{
+    tap_label_spellings s = {0};
+    size_t capacity = 0;
+    tap_status status = TAP_OK;
+    for (size_t l = 0; l < labels->n_labels; l++)
+        for (int64_t f = 0; f < labels->labels[l].n_forms; f++) {
+            const tap_label_form *form = &labels->labels[l].forms[f];
+            if (form->n_ids == 0 || (policy == TAP_MULTI_SKIP && form->token_id < 0))
+                continue;
+            const int64_t step = policy == TAP_MULTI_SEQUENCE ? form->n_ids : 1;
+            const int64_t end = policy == TAP_MULTI_BEST_PIECE ? form->n_ids : step;
+            for (int64_t i = 0; i < end; i += step)
+                TAP_TRY_OUT(
+                    put_spelling(&s, &capacity, l, f, form->ids + i, step, err));
+        }
+out:
+    if (status == TAP_OK)
+        *out = s;
+    else
+        tap_label_spellings_clear(&s);
+    return status;
+}
+
+void tap_label_spellings_clear(tap_label_spellings *spellings)
+{
+    tap_free(spellings->spellings);
+    tap_free(spellings->label);
+    tap_free(spellings->form);
+    *spellings = (tap_label_spellings){0};
 }

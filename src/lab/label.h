@@ -4,6 +4,7 @@
 
 #include "format/tokenizer.h"
 #include "lab/experiment.h"
+#include "read/vocab.h"
 
 /* One surface form of a label. */
 typedef struct tap_label_form {
@@ -11,6 +12,8 @@ typedef struct tap_label_form {
     int32_t token_id; /* -1: it needs several tokens */
     int n_tokens;
     int32_t column; /* place of token_id among the words ranked; -1 */
+    int32_t *ids;   /* [n_ids] its pieces as they stand in running text */
+    int64_t n_ids;
 } tap_label_form;
 
 typedef struct tap_label {
@@ -35,5 +38,22 @@ typedef struct tap_labels {
 TAP_NODISCARD tap_status tap_labels_find(int64_t *index, tap_labels *labels,
                                          const char *word, tap_error *err);
 void tap_labels_clear(tap_labels *labels);
+
+/* The spellings by which a policy ranks labels, and which form each belongs to.
+ *   skip         the forms that are one token
+ *   first_piece  the first piece of every form
+ *   best_piece   every piece of every form: the best counts
+ *   sequence     all pieces of a form at once (read/vocab.h) */
+typedef struct tap_label_spellings {
+    tap_spelling *spellings; /* [n], ids borrowed from the labels */
+    int32_t *label, *form;   /* [n] indices */
+    int64_t n;
+} tap_label_spellings;
+
+/* Only labels met before the call. tap_label_spellings_clear releases it. */
+TAP_NODISCARD tap_status tap_labels_spell(tap_label_spellings *out,
+                                          const tap_labels *labels,
+                                          tap_multi_token policy, tap_error *err);
+void tap_label_spellings_clear(tap_label_spellings *spellings);
 
 #endif
