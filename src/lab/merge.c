@@ -25,7 +25,7 @@ static const struct {
     {"control", "INSERT INTO control VALUES (?,?,?,?)", 1},
     {"rank", "INSERT INTO rank VALUES (?,?,?)", 1},
     {"token", "INSERT OR IGNORE INTO token VALUES (?,?)", -1},
-    {"top_word", "INSERT INTO top_word VALUES (?,?,?,?,?,?,?)", 1},
+    {"top_word", "INSERT INTO top_word VALUES (?,?,?,?,?,?,?,?)", 1},
     {"receipt", "INSERT INTO receipt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", 1},
 };
 

@@ -20,7 +20,7 @@ static const char *const SQL[] = {
     "INSERT INTO control VALUES (?, ?, ?, ?)",
     "INSERT INTO rank VALUES (?, ?, ?)",
     "INSERT OR IGNORE INTO token VALUES (?, ?)",
-    "INSERT INTO top_word VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO top_word VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "SELECT name FROM image WHERE id = ?",
     "SELECT value FROM manifest WHERE key = ?",

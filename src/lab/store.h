@@ -140,8 +140,8 @@ typedef struct tap_store_word {
     int32_t patch; /* place among the image tokens */
     int32_t place; /* 1: the top word */
     int32_t token_id;
-    const char *text; /* as the vocabulary spells it */
-    double logit;
+    const char *text;          /* as the vocabulary spells it */
+    double logit, probability; /* probability: softmax over the vocabulary */
 } tap_store_word;
 
 /* A score read with a control's set. */

@@ -243,6 +243,7 @@ tap_status tap_store_put_word(tap_store *store, int64_t ordinal, int32_t conditi
     tap_row_int(&r, word->place);
     tap_row_int(&r, word->token_id);
     tap_row_real(&r, word->logit);
+    tap_row_real(&r, word->probability);
     return tap_row_end(&r, err);
 }
 

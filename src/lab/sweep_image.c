@@ -27,6 +27,7 @@ void tap_sweep_image_clear(tap_sweep_image *image)
     }
     for (int64_t i = 0; i < image->n_items; i++) {
         clear_sets(&image->items[i]);
+        tap_outline_clear(&image->items[i].outline);
         tap_free(image->items[i].excluded);
         tap_free(image->items[i].patches);
         tap_free(image->items[i].coverage);
@@ -347,6 +348,21 @@ static tap_status begin_items(tap_sweep_image *image, const tap_sweep_setup *set
     return TAP_OK;
 }
 
+/* Keeps the outlines of the masks and lets go of these: a batch may hold many images. */
+static tap_status drop_masks(tap_sweep_image *image, tap_error *err)
+{
+    tap_items *a = &image->annotation;
+    for (size_t p = 0; p < a->n_parts; p++) {
+        if (a->parts[p].mask.inside)
+            TAP_TRY(
+                tap_outline_trace(&image->items[p].outline, &a->parts[p].mask, err));
+        tap_mask_clear(&a->parts[p].mask);
+    }
+    for (size_t o = 0; o < a->n_objects; o++)
+        tap_mask_clear(&a->objects[o].mask);
+    return TAP_OK;
+}
+
 tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
                              int64_t i, tap_error *err)
 {
@@ -370,6 +386,7 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
         TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
         TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));
     }
+    TAP_TRY_OUT(drop_masks(&image, err));
 out:
     tap_free(c.values);
     if (status == TAP_OK)

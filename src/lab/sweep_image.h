@@ -3,6 +3,7 @@
 #define TAP_LAB_SWEEP_IMAGE_H
 
 #include "hook/plan.h"
+#include "image/outline.h"
 #include "lab/dataset.h"
 #include "lab/label.h"
 #include "lab/survey.h"
@@ -38,6 +39,7 @@ typedef struct tap_sweep_item {
     int32_t *patches; /* [n_patches] places among the image tokens, ascending */
     float *coverage;  /* [n_patches] */
     int64_t n_patches;
+    tap_outline outline;
     double
         raster_frac;   /* mean place of the patches in reading order; NaN without any */
     int64_t label;     /* index of its label in the sweep's labels */
@@ -57,9 +59,9 @@ typedef struct tap_sweep_image {
     int64_t id;     /* place in the experiment's order */
     char *excluded; /* NULL, or why nothing of it is scored */
     char sha256[TAP_SHA256_TEXT_BYTES];
-    tap_scene scene;     /* open unless excluded */
-    tap_image thumbnail; /* empty when none is wanted */
-    tap_items annotation;
+    tap_scene scene;       /* open unless excluded */
+    tap_image thumbnail;   /* empty when none is wanted */
+    tap_items annotation;  /* its masks are released once they are no longer needed */
     tap_sweep_item *items; /* [n_items] */
     int64_t n_items, n_scored;
     tap_plan **plans; /* [n_plans], distinct in effect; plan 0 exists if n_scored > 0 */

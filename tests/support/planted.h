@@ -59,7 +59,8 @@ static tap_status planted_beside(tap_store *store, int item, int condition, int 
                                  .place = 1,
                                  .token_id = 7 + condition,
                                  .text = "\xe2\x96\x81word",
-                                 .logit = rank};
+                                 .logit = rank,
+                                 .probability = 0.5};
     TAP_TRY(tap_store_put_control(store, item, &control, err));
     return tap_store_put_word(store, item, condition, depth, &word, err);
 }
