@@ -62,7 +62,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
     const int side = v->side_px / v->patch_px;
     const int64_t n_tok = (int64_t)side * side + 32;
     const tap_run_options options = {.n_threads = cli->n_threads};
-    const size_t bytes = tap_run_bytes(model, 2, 4, n_tok, &options);
+    const size_t bytes = tap_run_bytes(model, 2, 4, 1, n_tok, &options);
     const int64_t weight_bytes = tap_weights_bytes(model->weights);
     if (cli->json) {
         TAP_TRY_OUT(tap_cli_put_json(
@@ -88,7 +88,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
                        : "dropped");
     put_stack("lm", &spec->lm.stack);
     printf("        %lld words, rope theta %g, head %s\n", (long long)spec->lm.d_vocab,
-           spec->lm.rope_theta,
+           spec->lm.rope.theta,
            spec->lm.tied_head ? "tied to the embedding" : "untied");
     printf("prompt: %s\n", spec->prompt);
     printf("memory: %.2f GiB of weights stay mapped, %.2f GiB for one image under four "

@@ -7,6 +7,7 @@
 #include "image/preprocess.h"
 
 #include "base/memory.h"
+#include "image/tiling.h"
 
 #include <assert.h>
 #include <string.h>
@@ -48,7 +49,9 @@ tap_status tap_preprocess_geometry(tap_geometry *geometry, int64_t width,
         return TAP_FAIL(err, TAP_EINVAL,
                         "an image of %lld x %lld pixels has no geometry",
                         (long long)width, (long long)height);
-    assert(spec->patch_px > 0 && spec->side_px % spec->patch_px == 0);
+    assert(spec->patch_px > 0 && spec->side_px >= spec->patch_px);
+    if (spec->fit >= TAP_FIT_ANYRES)
+        return tap_tiling_geometry(geometry, width, height, spec, err);
     const plan p = plan_fit(width, height, spec);
     const int n = spec->side_px / spec->patch_px;
     *geometry = (tap_geometry){.source_width = width,
@@ -57,7 +60,10 @@ tap_status tap_preprocess_geometry(tap_geometry *geometry, int64_t width,
                                .patch_px = spec->patch_px,
                                .n_tiles = 1,
                                .n_rows = n,
-                               .n_cols = n};
+                               .n_cols = n,
+                               .tile_rows = 1,
+                               .tile_cols = 1,
+                               .thumb = -1};
     geometry->tiles[0] =
         (tap_tile){.x = {.mul = p.width,
                          .add = p.pad_left * p.width - p.left * p.canvas_width,
@@ -68,24 +74,26 @@ tap_status tap_preprocess_geometry(tap_geometry *geometry, int64_t width,
     return TAP_OK;
 }
 
-static tap_status pad(tap_image *out, const tap_image *image, const plan *p,
-                      const int rgb[3], tap_error *err)
+tap_status tap_image_pad(tap_image *out, const tap_image *image, int64_t left,
+                         int64_t top, int64_t width, int64_t height, const int rgb[3],
+                         tap_error *err)
 {
-    tap_image padded = {.width = p->canvas_width, .height = p->canvas_height};
+    assert(left >= 0 && top >= 0 && left + image->width <= width &&
+           top + image->height <= height);
+    tap_image padded = {.width = width, .height = height};
     const int64_t n = padded.width * padded.height;
     TAP_TRY(tap_alloc(&padded.rgb, (size_t)n, 3, "an image", err));
     for (int64_t i = 0; i < 3 * n; i++)
         padded.rgb[i] = (uint8_t)rgb[i % 3];
     for (int64_t y = 0; y < image->height; y++)
-        memcpy(padded.rgb + ((y + p->pad_top) * padded.width + p->pad_left) * 3,
+        memcpy(padded.rgb + ((y + top) * padded.width + left) * 3,
                image->rgb + y * image->width * 3, (size_t)image->width * 3);
     *out = padded;
     return TAP_OK;
 }
 
-/* values [3][side][side] of the crop. */
-static void normalise(float *values, const tap_image *image, const plan *p,
-                      const tap_preprocess_spec *spec)
+void tap_image_normalise(float *values, const tap_image *image, int64_t left,
+                         int64_t top, const tap_preprocess_spec *spec)
 {
     const int64_t side = spec->side_px;
     for (int c = 0; c < 3; c++) {
@@ -96,8 +104,7 @@ static void normalise(float *values, const tap_image *image, const plan *p,
         for (int64_t y = 0; y < side; y++)
             for (int64_t x = 0; x < side; x++)
                 values[(c * side + y) * side + x] =
-                    table[image->rgb[((y + p->top) * image->width + x + p->left) * 3 +
-                                     c]];
+                    table[image->rgb[((y + top) * image->width + x + left) * 3 + c]];
     }
 }
 
@@ -106,18 +113,21 @@ tap_status tap_preprocess_run(tap_pixels *pixels, tap_geometry *geometry,
                               tap_error *err)
 {
     tap_geometry map;
+    if (spec->fit >= TAP_FIT_ANYRES)
+        return tap_tiling_run(pixels, geometry, image, spec, err);
     TAP_TRY(tap_preprocess_geometry(&map, image->width, image->height, spec, err));
     const plan p = plan_fit(image->width, image->height, spec);
     tap_image padded = {0}, resized = {0};
     tap_pixels made = {.n_tiles = 1, .side_px = spec->side_px};
     tap_status status = TAP_OK;
     if (spec->fit == TAP_FIT_PAD)
-        TAP_TRY_OUT(pad(&padded, image, &p, spec->pad_rgb, err));
+        TAP_TRY_OUT(tap_image_pad(&padded, image, p.pad_left, p.pad_top, p.canvas_width,
+                                  p.canvas_height, spec->pad_rgb, err));
     TAP_TRY_OUT(tap_image_resize(&resized, spec->fit == TAP_FIT_PAD ? &padded : image,
                                  p.width, p.height, spec->filter, spec->order, err));
     TAP_TRY_OUT(tap_alloc(&made.values, 3 * (size_t)spec->side_px,
                           (size_t)spec->side_px * sizeof *made.values, "pixels", err));
-    normalise(made.values, &resized, &p, spec);
+    tap_image_normalise(made.values, &resized, p.left, p.top, spec);
     *pixels = made;
     *geometry = map;
 out:

@@ -6,9 +6,14 @@
 #include "image/image.h"
 
 typedef enum tap_fit {
-    TAP_FIT_CROP,  /* shortest edge to side, then centre crop (CLIPImageProcessor) */
-    TAP_FIT_PAD,   /* pad to a square with pad_rgb, then resize (original LLaVA-1.5) */
-    TAP_FIT_SQUASH /* resize to side x side, aspect ratio not kept */
+    TAP_FIT_CROP,   /* shortest edge to side, then centre crop (CLIPImageProcessor) */
+    TAP_FIT_PAD,    /* pad to a square with pad_rgb, then resize (original LLaVA-1.5) */
+    TAP_FIT_SQUASH, /* resize to side x side, aspect ratio not kept */
+    /* Several tiles of one image, and the whole image squashed into one (the thumbnail): */
+    TAP_FIT_ANYRES, /* the best of the pinpoints, black around it (LLaVA-NeXT) */
+    TAP_FIT_SPLIT,  /* longest edge, then sides that tiles divide (Idefics3) */
+    TAP_FIT_HD,     /* as many tiles as n_crops allows, white below (Phi-3-vision) */
+    TAP_N_FITS
 } tap_fit;
 
 typedef enum tap_filter { TAP_BILINEAR, TAP_BICUBIC, TAP_LANCZOS } tap_filter;
@@ -19,9 +24,16 @@ typedef enum tap_resize_order {
     TAP_ORDER_PILLOW_12  /* horizontal always first (up to Pillow 12.1.1) */
 } tap_resize_order;
 
+enum { TAP_MAX_TILES = 64, TAP_MAX_PINPOINTS = 64 };
+
 typedef struct tap_preprocess_spec {
     int side_px, patch_px;
     tap_fit fit;
+    int n_pinpoints;
+    int pinpoints[TAP_MAX_PINPOINTS][2]; /* height, width in px: multiples of side_px */
+    int longest_px; /* SPLIT: the longest edge is brought to it first; 0: not */
+    bool splits;    /* SPLIT: into tiles; else squashed into one */
+    int n_crops;    /* HD */
     tap_filter filter;
     tap_resize_order order;
     int pad_rgb[3];
@@ -41,13 +53,14 @@ typedef struct tap_tile {
     tap_axis_map x, y;
 } tap_tile;
 
-enum { TAP_MAX_TILES = 64 };
-
 /* What was done to an image, for masks and for the position map. */
 typedef struct tap_geometry {
     int64_t source_width, source_height; /* px */
     int side_px, patch_px;
     int n_tiles, n_rows, n_cols; /* patch grid of each tile */
+    int first_tile;              /* of the mosaic, whose tiles follow row by row */
+    int tile_rows, tile_cols;    /* of the mosaic */
+    int thumb;                   /* the tile that shows the image squashed; -1: none */
     tap_tile tiles[TAP_MAX_TILES];
 } tap_geometry;
 

@@ -25,21 +25,35 @@ tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
     return tap_pass_at(pass, TAP_SITE_EMBED, out, d, err);
 }
 
+/* The factors of the angles for a text of n_tok tokens: all of them count, also those after
+ * the last row that is run. NULL: all 1. */
+static const float *rope_factors(const tap_rope_spec *rope, int64_t n_tok)
+{
+    if (rope->n_factors == 0)
+        return NULL;
+    return n_tok > rope->n_short_positions ? rope->long_factors : rope->short_factors;
+}
+
 void tap_lm_rope(tap_pass *pass)
 {
     const int64_t half = pass->spec->d_head / 2;
-    const float theta = (float)pass->job->model->spec.lm.rope_theta;
-    for (int64_t i = 0; i < half; i++) {
-        /* f32 at each step, as the reference does */
-        const float frequency =
-            1.0F / powf(theta, (float)(2 * i) / (float)pass->spec->d_head);
-        for (int64_t s = 0; s < pass->n_spans; s++)
-            for (int64_t t = 0; t < pass->spans[s].n_rows; t++) {
+    const tap_rope_spec *rope = &pass->job->model->spec.lm.rope;
+    const float theta = (float)rope->theta;
+    for (int64_t s = 0; s < pass->n_spans; s++) {
+        const tap_span *span = &pass->spans[s];
+        const float *factors =
+            rope_factors(rope, pass->job->items[span->item].sequence->n_tok);
+        for (int64_t i = 0; i < half; i++) {
+            /* f32 at each step, as the reference does */
+            const float step = powf(theta, (float)(2 * i) / (float)pass->spec->d_head);
+            const float frequency = 1.0F / (factors ? factors[i] * step : step);
+            for (int64_t t = 0; t < span->n_rows; t++) {
                 const float angle = (float)t * frequency;
-                const int64_t at = (pass->spans[s].row + t) * half + i;
-                pass->cos[at] = cosf(angle);
-                pass->sin[at] = sinf(angle);
+                const int64_t at = (span->row + t) * half + i;
+                pass->cos[at] = cosf(angle) * rope->gain;
+                pass->sin[at] = sinf(angle) * rope->gain;
             }
+        }
     }
 }
 

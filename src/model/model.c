@@ -31,6 +31,57 @@ static tap_status bind_affine(tap_affine *out, const tap_weights *weights,
     return bind(&out->bias, weights, name, a, 0, err);
 }
 
+/* Rows first .. first + n of a tensor whose dimensions after the first are whole. */
+static tap_tensor rows_of(const tap_tensor *whole, int64_t first, int64_t n)
+{
+    tap_tensor part = *whole;
+    part.shape[0] = n;
+    const size_t row_bytes = (size_t)(tap_tensor_count(whole) / whole->shape[0]) *
+                             tap_dtype_bytes(whole->dtype);
+    part.bytes = (const unsigned char *)whole->bytes + (size_t)first * row_bytes;
+    return part;
+}
+
+/* Binds several maps that the file holds as one: rows of the first, then of the next. */
+static tap_status bind_fused(tap_affine *const *places, const int64_t *n_out, int n,
+                             const tap_weights *weights, const char *prefix,
+                             int64_t n_in, bool has_bias, tap_error *err)
+{
+    tap_affine whole = {0};
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += n_out[i];
+    TAP_TRY(bind_affine(&whole, weights, prefix, sum, n_in, has_bias, err));
+    for (int64_t i = 0, first = 0; i < n; first += n_out[i++]) {
+        places[i]->weight = rows_of(&whole.weight, first, n_out[i]);
+        if (has_bias)
+            places[i]->bias = rows_of(&whole.bias, first, n_out[i]);
+    }
+    return TAP_OK;
+}
+
+/* The tensor, whose shape in the file may have ones before the expected dimensions. */
+static tap_status bind_squeezed(tap_tensor *out, const tap_weights *weights,
+                                const char *name, int64_t a, int64_t b, tap_error *err)
+{
+    const tap_tensor *found = tap_weights_find(weights, name);
+    const int n_dims = b ? 2 : 1;
+    int64_t shape[TAP_MAX_DIMS];
+    int n_ones = 0;
+    while (found && n_ones < found->n_dims - n_dims && found->shape[n_ones] == 1)
+        n_ones++;
+    for (int i = 0; i < n_ones; i++)
+        shape[i] = 1;
+    shape[n_ones] = a;
+    if (b)
+        shape[n_ones + 1] = b;
+    TAP_TRY(tap_weights_get(out, weights, name, n_ones + n_dims, shape, err));
+    out->n_dims = n_dims;
+    out->shape[0] = a;
+    out->shape[1] = b;
+    return TAP_OK;
+}
+
 /* What the two stacks' blocks differ in. */
 typedef struct block_shape {
     const char *stack;
@@ -61,9 +112,27 @@ static tap_status bind_block(tap_block_weights *block, const tap_weights *weight
         {&block->gate, "gate", d_mlp, d, false},
     };
 
+    char prefix[NAME_BYTES], fused[NAME_BYTES];
+    (void)snprintf(prefix, sizeof prefix, "%s.%d.qkv.weight", shape->stack, b);
+    (void)snprintf(fused, sizeof fused, "%s.%d.gate_up.weight", shape->stack, b);
+    const bool has_qkv = tap_weights_find(weights, prefix) != NULL;
+    const bool has_gate_up = tap_weights_find(weights, fused) != NULL;
+    if (has_qkv) {
+        (void)snprintf(prefix, sizeof prefix, "%s.%d.qkv", shape->stack, b);
+        tap_affine *const parts[] = {&block->q, &block->k, &block->v};
+        const int64_t n_out[] = {d_q, d_kv, d_kv};
+        TAP_TRY(bind_fused(parts, n_out, 3, weights, prefix, d, shape->qkv_bias, err));
+    }
+    if (has_gate_up) {
+        (void)snprintf(fused, sizeof fused, "%s.%d.gate_up", shape->stack, b);
+        tap_affine *const parts[] = {&block->gate, &block->up};
+        const int64_t n_out[] = {d_mlp, d_mlp};
+        TAP_TRY(bind_fused(parts, n_out, 2, weights, fused, d, false, err));
+    }
     const size_t n = sizeof places / sizeof *places - (shape->gated ? 0 : 1);
     for (size_t i = 0; i < n; i++) {
-        char prefix[NAME_BYTES];
+        if (places[i].place->weight.bytes)
+            continue; /* part of a fused one */
         (void)snprintf(prefix, sizeof prefix, "%s.%d.%s", shape->stack, b,
                        places[i].name);
         TAP_TRY(bind_affine(places[i].place, weights, prefix, places[i].n_out,
@@ -76,7 +145,7 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
 {
     const tap_vision_spec *v = &model->spec.vision;
     const tap_weights *weights = model->weights;
-    const int64_t d = v->stack.d_model, side = v->side_px / v->patch_px;
+    const int64_t d = v->stack.d_model, side = tap_vision_side(v);
     const int64_t conv[4] = {d, 3, v->patch_px, v->patch_px};
     TAP_TRY(tap_weights_get(&model->patch_embed.weight, weights,
                             "vision.patch_embed.weight", 4, conv, err));
@@ -84,9 +153,10 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
         TAP_TRY(bind(&model->patch_embed.bias, weights, "vision.patch_embed.bias", d, 0,
                      err));
     if (v->has_cls)
-        TAP_TRY(bind(&model->class_embed, weights, "vision.class_embed", d, 0, err));
-    TAP_TRY(bind(&model->pos_embed, weights, "vision.pos_embed",
-                 side * side + v->has_cls, d, err));
+        TAP_TRY(bind_squeezed(&model->class_embed, weights, "vision.class_embed", d, 0,
+                              err));
+    TAP_TRY(bind_squeezed(&model->pos_embed, weights, "vision.pos_embed",
+                          side * side + v->has_cls, d, err));
     if (v->has_pre_norm)
         TAP_TRY(
             bind_affine(&model->pre_norm, weights, "vision.pre_norm", d, 0, true, err));
@@ -102,20 +172,38 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
     return TAP_OK;
 }
 
+static tap_status bind_projector(tap_model *model, tap_error *err)
+{
+    const tap_spec *spec = &model->spec;
+    const tap_weights *weights = model->weights;
+    const int64_t d = spec->d_projector_out, d_in = spec->d_projector_in;
+    const int64_t d_vector = spec->gathers_first ? d_in : d;
+    for (int i = 0; i < spec->n_projector_maps; i++) {
+        char prefix[NAME_BYTES];
+        (void)snprintf(prefix, sizeof prefix, "projector.%d", i + 1);
+        TAP_TRY(bind_affine(&model->projector[i], weights, prefix, d, i ? d : d_in,
+                            spec->projector_bias, err));
+    }
+    if (spec->has_newline)
+        TAP_TRY(bind_squeezed(&model->newline, weights, "projector.newline", d_vector,
+                              0, err));
+    if (spec->has_separator)
+        TAP_TRY(bind_squeezed(&model->separator, weights, "projector.separator",
+                              d_vector, 0, err));
+    return TAP_OK;
+}
+
 static tap_status bind_lm(tap_model *model, tap_error *err)
 {
     const tap_spec *spec = &model->spec;
     const tap_lm_spec *lm = &spec->lm;
     const tap_weights *weights = model->weights;
     const int64_t d = lm->stack.d_model;
-    TAP_TRY(bind_affine(&model->projector_1, weights, "projector.1", d,
-                        spec->d_projector_in, spec->projector_bias, err));
-    TAP_TRY(bind_affine(&model->projector_2, weights, "projector.2", d, d,
-                        spec->projector_bias, err));
     TAP_TRY(bind(&model->embed, weights, "lm.embed.weight", lm->d_vocab, d, err));
     TAP_TRY(
         bind_affine(&model->final_norm, weights, "lm.final_norm", d, 0, false, err));
-    if (lm->tied_head)
+    if (lm->tied_head ||
+        (lm->head_may_be_tied && !tap_weights_find(weights, "lm.head.weight")))
         model->head = model->embed;
     else
         TAP_TRY(bind(&model->head, weights, "lm.head.weight", lm->d_vocab, d, err));
@@ -137,6 +225,9 @@ tap_status tap_model_open(tap_model **out, const char *directory, tap_error *err
     TAP_TRY_OUT(tap_weights_open(&model->weights, directory, model->spec.names,
                                  model->spec.n_names, err));
     TAP_TRY_OUT(bind_vision(model, err));
+    TAP_TRY_OUT(bind_projector(model, err));
+    if (model->spec.lm.stack.n_blocks == 0)
+        goto out;
     TAP_TRY_OUT(bind_lm(model, err));
     TAP_TRY_OUT(tap_tokenizer_open(&model->tokenizer, directory, err));
     if (tap_tokenizer_size(model->tokenizer) > model->spec.lm.d_vocab)

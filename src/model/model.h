@@ -21,20 +21,23 @@ typedef struct tap_block_weights {
     tap_affine down;       /* [d_model][d_mlp] */
 } tap_block_weights;
 
+enum { TAP_MAX_MAPS = 2 };
+
 struct tap_model {
     tap_spec spec;
     tap_weights *weights;
-    tap_tokenizer *tokenizer;
-    tap_tensor class_embed;              /* [d] or no bytes */
-    tap_affine patch_embed;              /* [d][3][patch][patch] */
-    tap_tensor pos_embed;                /* [cls + patches][d] */
-    tap_affine pre_norm, post_norm;      /* [d] */
-    tap_block_weights *vision_blocks;    /* [n_blocks_read] */
-    tap_affine projector_1, projector_2; /* [d_lm][d_in], [d_lm][d_lm] */
-    tap_tensor embed;                    /* [d_vocab][d_lm] */
-    tap_block_weights *lm_blocks;        /* [n_blocks] */
-    tap_affine final_norm;               /* [d_lm] */
-    tap_tensor head;                     /* [d_vocab][d_lm]; embed when tied */
+    tap_tokenizer *tokenizer;           /* NULL without a decoder */
+    tap_tensor class_embed;             /* [d] or no bytes */
+    tap_affine patch_embed;             /* [d][3][patch][patch] */
+    tap_tensor pos_embed;               /* [cls + patches][d] */
+    tap_affine pre_norm, post_norm;     /* [d] */
+    tap_block_weights *vision_blocks;   /* [n_blocks_read] */
+    tap_affine projector[TAP_MAX_MAPS]; /* [d_out][d_in], then [d_out][d_out] */
+    tap_tensor newline, separator;      /* [d_out], or [d_in] where gathered first */
+    tap_tensor embed;                   /* [d_vocab][d_lm] */
+    tap_block_weights *lm_blocks;       /* [n_blocks] */
+    tap_affine final_norm;              /* [d_lm] */
+    tap_tensor head;                    /* [d_vocab][d_lm]; embed when tied */
 };
 
 /* tap_model_open and tap_model_close are public: tapetum.h. */

@@ -39,8 +39,7 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
     const tap_item *it = &job->items[item];
     if (stack == TAP_VISION) {
         const tap_vision_spec *v = &job->model->spec.vision;
-        const int64_t side = v->side_px / v->patch_px;
-        return it->pixels ? it->pixels->n_tiles * (v->has_cls + side * side) : 0;
+        return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
     }
     const tap_sequence *s = it->sequence;
     if (it->read && !job->options->skip_nothing && !job->edits) {
@@ -263,6 +262,9 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
                               .n_kv_heads = s->n_kv_heads,
                               .d_head = s->d_head,
                               .causal = pass->stack == TAP_LM,
+                              .segment = pass->stack == TAP_LM
+                                             ? 0
+                                             : tap_vision_rows(&job->model->spec.vision),
                               .scale = (float)(1.0 / sqrt((double)s->d_head)),
                               .q = pass->q + query[i] * d_q,
                               .k = pass->k + from[i] * d_kv,

@@ -108,6 +108,7 @@ typedef struct tap_run_size {
     int64_t state_rows[TAP_N_STACKS]; /* of all states at the widest depth */
     int64_t n_tok[TAP_N_STACKS];      /* of the longest sequence */
     int64_t n_projected;              /* projector rows of all vision states */
+    int64_t n_slots;                  /* of the largest layout */
     bool maps[TAP_N_STACKS];          /* scores or pattern are wanted */
     bool edits;
 } tap_run_size;
@@ -122,14 +123,14 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
 
 /* The stages, in their own files.
  * vision_embed: out [cls + patches][d] of one image, depth 0.
- * projector:    out [*n_feat][d_lm] from the feature state [tokens][d_vision].
+ * projector:    out [n_slots of the layout][d_projector_out] from the feature state.
  * lm_embed:     out [n_tok][d_lm], image rows from `projected`. */
 extern const tap_block_halves tap_vision_halves, tap_lm_halves;
 TAP_NODISCARD tap_status tap_vision_embed(tap_pass *pass, float *out,
                                           const tap_span *span, tap_error *err);
 TAP_NODISCARD tap_status tap_projector_run(tap_pass *pass, float *out,
                                            const float *state, const tap_span *span,
-                                           int64_t *n_feat, tap_error *err);
+                                           tap_error *err);
 TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out,
                                       const float *projected, const tap_span *span,
                                       tap_error *err);

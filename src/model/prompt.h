@@ -4,19 +4,21 @@
 
 #include "format/tokenizer.h"
 #include "hook/groups.h"
-#include "model/spec.h"
+#include "model/layout.h"
 
-/* ids and meaning of each position. tokens[t].feature is the row of projector output that
- * stands at t, or -1. tap_sequence_clear frees it. */
+/* ids and meaning of each position. tokens[t].feature is the slot of the layout that stands
+ * at t, or -1. tap_sequence_clear frees it. */
 typedef struct tap_sequence {
     int64_t n_tok;
     int32_t *ids;       /* [n_tok] */
     tap_token *tokens;  /* [n_tok], see hook/groups.h */
     int64_t n_image;    /* positions that stand for patches */
     int64_t last_image; /* the last of them */
+    tap_layout layout;  /* the image's rows, also of a model without a decoder */
 } tap_sequence;
 
-/* prompt holds "<image>" once; NULL takes the family's default. */
+/* prompt holds "<image>" once; NULL takes the family's default. A model without a decoder
+ * has no tokens, only the layout. */
 TAP_NODISCARD tap_status tap_prompt_compile(tap_sequence *out, const tap_spec *spec,
                                             const tap_tokenizer *tokenizer,
                                             const char *prompt,

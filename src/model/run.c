@@ -203,10 +203,10 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projecte
         for (int64_t i = 0; i < last->n_nodes; i++) {
             if (spans[i].n_rows == 0)
                 continue;
-            int64_t n_feat = 0;
             TAP_TRY(tap_projector_run(&pass, projected, states + spans[i].row * d,
-                                      &spans[i], &n_feat, err));
-            projected += n_feat * job->model->spec.lm.stack.d_model;
+                                      &spans[i], err));
+            projected += job->items[spans[i].item].sequence->layout.n_slots *
+                         job->model->spec.d_projector_out;
         }
     }
     tap_arena_release(&job->arena, mark);
@@ -216,14 +216,12 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projecte
 /* Where the projected rows of each vision node begin: out [n_nodes + 1]. */
 static void feature_rows(int64_t *out, const tap_job *job, const tap_level *level)
 {
-    const tap_vision_spec *v = &job->model->spec.vision;
-    const int64_t side = v->side_px / v->patch_px, n_tile = v->has_cls + side * side;
-    const int64_t n_keep = v->has_cls && !v->keeps_cls ? n_tile - 1 : n_tile;
     out[0] = 0;
     for (int64_t i = 0; i < level->n_nodes; i++) {
         const int64_t item =
             level->lanes[level->nodes[i].first_lane] / job->n_conditions;
-        out[i + 1] = out[i] + tap_job_rows(job, TAP_VISION, item) / n_tile * n_keep;
+        const tap_item *it = &job->items[item];
+        out[i + 1] = out[i] + (it->pixels ? it->sequence->layout.n_slots : 0);
     }
 }
 
@@ -284,6 +282,16 @@ static int64_t longest(const tap_job *job, tap_stack stack)
     return most;
 }
 
+static int64_t most_slots(const tap_job *job)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < job->n_items; i++) {
+        const int64_t n = job->items[i].sequence->layout.n_slots;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 static tap_status put_pixels(const tap_job *job, tap_error *err)
 {
     if (!job->sink->wanted->once[TAP_SITE_PIXELS])
@@ -334,12 +342,13 @@ static tap_status run_stages(tap_job *job, int stages, tap_tree **vision, tap_tr
                        most_rows(job, TAP_LM, *lm)},
         .n_tok = {longest(job, TAP_VISION), stages < 3 ? 1 : longest(job, TAP_LM)},
         .n_projected = n_projected,
+        .n_slots = most_slots(job),
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
         .edits = job->edits};
     const size_t scratch = tap_run_scratch(job->model, job->kernels, job->options,
                                            job->work.n_threads, &size);
     const size_t projected_bytes =
-        (size_t)n_projected * (size_t)job->model->spec.lm.stack.d_model * sizeof(float);
+        (size_t)n_projected * (size_t)job->model->spec.d_projector_out * sizeof(float);
     TAP_TRY_OUT(tap_arena_init(&job->arena,
                                tap_run_need(job->model, job->kernels, job->options,
                                             job->work.n_threads, &size),

@@ -93,9 +93,10 @@ TAP_NODISCARD tap_status tap_run(tap_receipts *receipts, const tap_model *model,
                                  int64_t n_conditions, const tap_run_options *options,
                                  const tap_sink *sink, tap_error *err);
 
-/* Bytes that such a run reserves when each stack has at most n_states states at one depth. */
+/* Bytes that such a run reserves when each stack has at most n_states states at one depth,
+ * of images of n_tiles tiles and sequences of n_tok tokens. */
 size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states,
-                     int64_t n_lm_states, int64_t n_tok,
+                     int64_t n_lm_states, int64_t n_tiles, int64_t n_tok,
                      const tap_run_options *options);
 
 #endif

@@ -48,6 +48,7 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
                               spec->lm.stack.d_mlp,
                               spec->lm.stack.d_model,
                               spec->d_projector_in,
+                              spec->d_projector_out,
                               3 * (int64_t)spec->vision.patch_px *
                                   spec->vision.patch_px,
                               (int64_t)spec->lm.stack.n_heads * spec->lm.stack.d_head};
@@ -57,7 +58,8 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
     const int64_t n_tok = size->n_tok[TAP_VISION] > size->n_tok[TAP_LM]
                               ? size->n_tok[TAP_VISION]
                               : size->n_tok[TAP_LM];
-    return kernels->scratch_bytes((int64_t)group_rows(options, n_tok), d_max, n_tok, 0,
+    const int64_t n_rows = n_tok > size->n_slots ? n_tok : size->n_slots;
+    return kernels->scratch_bytes((int64_t)group_rows(options, n_rows), d_max, n_tok, 0,
                                   n_threads);
 }
 
@@ -73,24 +75,29 @@ size_t tap_run_need(const tap_model *model, const tap_kernels *kernels,
     const size_t tok_v = (size_t)size->n_tok[TAP_VISION],
                  tok_l = (size_t)size->n_tok[TAP_LM];
     const size_t embed = tok_v * d_patch + d_v;
-    const size_t project = tok_v * ((size_t)spec->d_projector_in + d_lm);
+    /* rows of the projector: features, merged, gathered, hidden, mapped */
+    const size_t n_slots = (size_t)size->n_slots, d_in = (size_t)spec->d_projector_in,
+                 d_out = (size_t)spec->d_projector_out;
+    const size_t project = tok_v * d_v + (tok_v + n_slots) * (d_in + 2 * d_out);
     const size_t logits = tok_l * d_lm + LOGIT_ROWS * (size_t)spec->lm.d_vocab;
     return tap_run_scratch(model, kernels, options, n_threads, size) +
-           (size_t)size->n_projected * d_lm * sizeof(float) + N_TAKES * ALIGN_BYTES +
+           (size_t)size->n_projected * d_out * sizeof(float) + N_TAKES * ALIGN_BYTES +
            larger(stack_bytes(model, options, size, TAP_VISION, larger(embed, project)),
                   stack_bytes(model, options, size, TAP_LM, logits));
 }
 
 size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states,
-                     int64_t n_lm_states, int64_t n_tok, const tap_run_options *options)
+                     int64_t n_lm_states, int64_t n_tiles, int64_t n_tok,
+                     const tap_run_options *options)
 {
-    const tap_vision_spec *v = &model->spec.vision;
-    const int64_t side = v->side_px / v->patch_px, n_vision = v->has_cls + side * side;
+    const int64_t n_vision = n_tiles * tap_vision_rows(&model->spec.vision);
+    const int64_t n_slots = n_tok > n_vision ? n_tok : n_vision;
     const tap_run_size size = {
         .n_lanes = n_lm_states,
         .state_rows = {n_vision_states * n_vision, n_lm_states * n_tok},
         .n_tok = {n_vision, n_tok},
-        .n_projected = n_vision_states * n_vision};
+        .n_projected = n_vision_states * n_slots,
+        .n_slots = n_slots};
     const tap_kernels *kernels =
         options->kernels ? options->kernels : tap_kernels_cpu();
     return tap_run_need(

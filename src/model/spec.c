@@ -12,6 +12,8 @@ enum { MAX_CONFIG_BYTES = 1 << 24 };
 /* Adding a family means adding a line here. */
 static const tap_family *const families[] = {
     &tap_family_llava,
+    &tap_family_llava_next,
+    &tap_family_llava_onevision,
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
@@ -24,9 +26,12 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
     char list[256] = "";
     size_t n = 0;
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        if (strcmp(type, families[i]->model_type) == 0) {
-            *out = families[i];
-            return TAP_OK;
+        for (int k = 0; k < 2; k++) {
+            const char *own = families[i]->model_types[k];
+            if (own && strcmp(type, own) == 0) {
+                *out = families[i];
+                return TAP_OK;
+            }
         }
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "",
                               families[i]->name);
@@ -53,12 +58,16 @@ static tap_status read_spec(tap_spec *out, const json_t *config,
                                 "image_processor.", err));
     const tap_family *family = NULL;
     TAP_TRY(find_family(&family, &files.config, err));
-    tap_spec spec = {.names = family->names, .n_names = family->n_names};
+    tap_spec spec = {.names = family->names,
+                     .n_names = family->n_names,
+                     .merge = 1,
+                     .image_text = "<image>"};
     assert(strlen(family->name) < sizeof spec.family);
     assert(strlen(family->prompt) < sizeof spec.prompt);
     (void)snprintf(spec.family, sizeof spec.family, "%s", family->name);
     (void)snprintf(spec.prompt, sizeof spec.prompt, "%s", family->prompt);
     TAP_TRY(family->read(&spec, &files, err));
+    assert(spec.lay_out && spec.d_projector_out > 0);
     *out = spec;
     return TAP_OK;
 }

@@ -1,7 +1,8 @@
 /* What a model is, as numbers: sizes and conventions read from its configuration files.
  *
  * A family fills one tap_spec; nothing to the right of this room asks which family it is.
- * Adding a family means adding one table entry (see spec.c). */
+ * What differs between families beyond numbers is a function that the family puts here
+ * (lay_out, expand) or a choice from a table (projector, fit, prompt_kind). */
 #ifndef TAP_MODEL_SPEC_H
 #define TAP_MODEL_SPEC_H
 
@@ -10,7 +11,7 @@
 #include "tensor/kernels.h"
 
 typedef struct tap_stack_spec {
-    int n_blocks; /* blocks stored in the checkpoint */
+    int n_blocks; /* blocks stored in the checkpoint; 0: the model has no such stack */
     int d_model, n_heads, n_kv_heads, d_head, d_mlp;
     double norm_eps;
     tap_act act;
@@ -18,38 +19,103 @@ typedef struct tap_stack_spec {
 
 typedef struct tap_vision_spec {
     tap_stack_spec stack;
-    int side_px, patch_px; /* grid = side / patch, square */
-    bool has_cls;          /* row 0 of the stack is CLS */
-    bool has_pre_norm;     /* CLIP: a norm after the position table */
-    bool has_post_norm;    /* applied to the feature state */
+    int side_px,
+        patch_px;       /* grid = side / patch, square; pixels left over are unused */
+    bool has_cls;       /* row 0 of each tile is CLS */
+    bool has_pre_norm;  /* CLIP: a norm after the position table */
+    bool has_post_norm; /* applied to the feature state */
     bool has_patch_bias;
     int n_blocks_read; /* the feature is depth n_blocks_read: LLaVA-1.5 stores 24, reads 23 */
     bool keeps_cls; /* feature select strategy "full": CLS is a feature row too */
 } tap_vision_spec;
 
+enum { TAP_MAX_ROPE_PAIRS = 256 };
+
+/* Angles: position / (factor[i] theta^(2i/d)); cos and sin are multiplied by `gain`. */
+typedef struct tap_rope_spec {
+    double theta;
+    int n_factors;             /* 0: all factors are 1; else d_head / 2 */
+    int64_t n_short_positions; /* longer sequences take the long factors */
+    float short_factors[TAP_MAX_ROPE_PAIRS], long_factors[TAP_MAX_ROPE_PAIRS];
+    float gain;
+} tap_rope_spec;
+
 typedef struct tap_lm_spec {
     tap_stack_spec stack;
     int64_t d_vocab;
-    double rope_theta;
-    int64_t n_positions;
+    tap_rope_spec rope;
+    int64_t n_positions; /* most tokens of a sequence */
+    int64_t window; /* keys that a query may look back on; longer texts are refused */
     bool tied_head;
-    bool has_qkv_bias; /* Qwen2 */
+    bool head_may_be_tied; /* tied if the file holds no head */
+    bool has_qkv_bias;     /* Qwen2 */
     int32_t bos_id, eos_id;
 } tap_lm_spec;
 
-typedef struct tap_spec {
+/* What stands between features and decoder rows. */
+typedef enum tap_projector_kind {
+    TAP_PROJECTOR_MAPS, /* n_projector_maps linear maps, an activation between them */
+    TAP_PROJECTOR_PERCEIVER /* learned queries read the features of each group */
+} tap_projector_kind;
+
+/* How image rows come into the text. */
+typedef enum tap_prompt_kind {
+    TAP_PROMPT_TOKEN,    /* the image token stands in the vocabulary and is repeated */
+    TAP_PROMPT_CHUNKS,   /* text before and after is tokenised on its own, BOS each */
+    TAP_PROMPT_AFTER_BOS /* rows follow the first token; the text does not mention them */
+} tap_prompt_kind;
+
+typedef struct tap_spec tap_spec;
+typedef struct tap_layout tap_layout; /* model/layout.h */
+
+struct tap_spec {
     char family[32]; /* "llava-1.5" */
     tap_vision_spec vision;
+    int merge;           /* merge x merge features become one row of the projector */
+    bool gathers_first;  /* newlines and separators are rows of the projector's input */
+    bool has_newline;    /* a learned vector: projector.newline */
+    bool has_separator;  /* a learned vector: projector.separator */
+    int most_tile_areas; /* anyres_max_N: larger maps are shrunk; 0: never */
+    tap_projector_kind projector;
+    int n_projector_maps;
     tap_act projector_act;
     bool projector_bias;
-    int d_projector_in; /* vision d_model times what is concatenated */
+    int d_projector_in;  /* vision d_model times merge^2 */
+    int d_projector_out; /* decoder d_model; of a bare encoder: the joint space */
     tap_lm_spec lm;
     int32_t image_token_id;
     tap_preprocess_spec preprocess;
-    char prompt[512];           /* the family's default; holds "<image>" once */
+    tap_prompt_kind prompt_kind;
+    char image_text[32]; /* how the image token is spelled; "<image>" in most */
+    char edge_text[32];  /* token at both ends of an image's block of text, or "" */
+    char prompt[512];    /* the family's default; holds "<image>" once */
+    /* The rows that an image gives the decoder, in order (layout.h). */
+    tap_status (*lay_out)(tap_layout *out, const tap_spec *spec,
+                          const tap_geometry *geometry, tap_error *err);
+    /* The text that stands for an image, holding the image token once per row; NULL: the
+     * image token alone. */
+    tap_status (*expand)(char **out, const tap_spec *spec, const tap_layout *layout,
+                         const tap_geometry *geometry, tap_error *err);
     const tap_name_rule *names; /* raw tensor names to canonical ones */
     size_t n_names;
-} tap_spec;
+};
+
+/* Patches along a side of a tile; rows of one tile in the vision stack. */
+static inline int64_t tap_vision_side(const tap_vision_spec *vision)
+{
+    return vision->side_px / vision->patch_px;
+}
+
+static inline int64_t tap_vision_rows(const tap_vision_spec *vision)
+{
+    return vision->has_cls + tap_vision_side(vision) * tap_vision_side(vision);
+}
+
+/* Rows of one tile that are features: CLS only where the family keeps it. */
+static inline int64_t tap_vision_features(const tap_vision_spec *vision)
+{
+    return tap_vision_rows(vision) - (vision->has_cls && !vision->keeps_cls);
+}
 
 /* Reads config.json and preprocessor_config.json (or processor_config.json) of a model
  * directory. Every number is checked against limits before use. TAP_EUNSUPPORTED names

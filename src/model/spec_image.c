@@ -3,11 +3,68 @@
 
 #include <string.h>
 
-/* CLIP's, the defaults of both processors. */
 static const double clip_mean[3] = {0.48145466, 0.4578275, 0.40821073};
 static const double clip_std[3] = {0.26862954, 0.26130258, 0.27577711};
 
+static const double half[3] = {0.5, 0.5, 0.5};
+
 enum { MAX_PX = 16384 };
+
+/* A processor, and what keys that are absent mean for it. "Fast" and "Pil" may follow the
+ * name: the same settings, read by another class. */
+typedef struct processor_class {
+    const char *name;
+    tap_fit fit; /* CROP: the size decides between cropping and squashing */
+    bool may_pad;
+    int side_px;
+    bool is_square, crops;
+    int resample;
+    const double *mean, *std;
+} processor_class;
+
+static const processor_class processors[] = {
+    {"CLIPImageProcessor", TAP_FIT_CROP, false, 224, false, true, 3, clip_mean,
+     clip_std},
+    {"CLIPFeatureExtractor", TAP_FIT_CROP, false, 224, false, true, 3, clip_mean,
+     clip_std},
+    {"LlavaImageProcessor", TAP_FIT_CROP, true, 224, false, true, 3, clip_mean,
+     clip_std},
+    {"SiglipImageProcessor", TAP_FIT_CROP, false, 224, true, false, 3, half, half},
+    {"LlavaNextImageProcessor", TAP_FIT_ANYRES, true, 224, false, true, 3, clip_mean,
+     clip_std},
+    {"LlavaOnevisionImageProcessor", TAP_FIT_ANYRES, true, 384, true, false, 3,
+     clip_mean, clip_std},
+    {"Idefics3ImageProcessor", TAP_FIT_SPLIT, true, 364, true, false, 1, half, half},
+    {"SmolVLMImageProcessor", TAP_FIT_SPLIT, true, 364, true, false, 1, half, half},
+    {"Phi3VImageProcessor", TAP_FIT_HD, true, 336, true, false, 2, clip_mean, clip_std},
+};
+
+static bool is_class(const char *type, const processor_class *c)
+{
+    const size_t n = strlen(c->name);
+    if (strncmp(type, c->name, n) != 0)
+        return false;
+    return type[n] == '\0' || strcmp(type + n, "Fast") == 0 ||
+           strcmp(type + n, "Pil") == 0;
+}
+
+static tap_status find_class(const processor_class **out, const tap_json_at *at,
+                             const char *absent, tap_error *err)
+{
+    const char *older = NULL, *type = NULL;
+    TAP_TRY(tap_json_text(&older, at, "feature_extractor_type", absent, err));
+    TAP_TRY(tap_json_text(&type, at, "image_processor_type", older, err));
+    for (size_t i = 0; i < sizeof processors / sizeof processors[0]; i++)
+        if (is_class(type, &processors[i])) {
+            *out = &processors[i];
+            return TAP_OK;
+        }
+    return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                    "cannot use '%s': the image processor is '%.60s', expected that of "
+                    "CLIP, SigLIP, Llava, LlavaNext, LlavaOnevision, Idefics3, SmolVLM "
+                    "or Phi3V",
+                    at->path, type);
+}
 
 typedef struct image_size {
     int px;
@@ -17,12 +74,12 @@ typedef struct image_size {
 /* n, {"shortest_edge": n} or {"height": n, "width": n}. `edge` says whether the first two
  * are allowed to mean the shortest edge. */
 static tap_status read_size(image_size *out, const tap_json_at *at, const char *key,
-                            bool edge, tap_error *err)
+                            bool edge, const processor_class *c, tap_error *err)
 {
     const json_t *value = tap_json_find(at, key);
-    out->is_square = !edge;
+    out->is_square = !edge || (!value && c->is_square);
     if (!json_is_object(value))
-        return tap_spec_read_size(&out->px, at, key, 224, 1, MAX_PX, err);
+        return tap_spec_read_size(&out->px, at, key, c->side_px, 1, MAX_PX, err);
     tap_json_at sizes;
     TAP_TRY(tap_json_object(&sizes, at, key, edge ? "size." : "crop_size.", err));
     if (edge && tap_json_find(&sizes, "shortest_edge")) {
@@ -46,10 +103,11 @@ static tap_status read_size(image_size *out, const tap_json_at *at, const char *
     return TAP_OK;
 }
 
-static tap_status read_filter(tap_filter *out, const tap_json_at *at, tap_error *err)
+static tap_status read_filter(tap_filter *out, const tap_json_at *at, int absent,
+                              tap_error *err)
 {
     int number = 0;
-    TAP_TRY(tap_spec_read_size(&number, at, "resample", 3, 0, 5, err));
+    TAP_TRY(tap_spec_read_size(&number, at, "resample", absent, 0, 5, err));
     if (number < 1 || number > 3)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
                         "cannot use '%s': 'resample' is %d, expected 1 (Lanczos), 2 "
@@ -61,27 +119,27 @@ static tap_status read_filter(tap_filter *out, const tap_json_at *at, tap_error 
 
 /* Mean, deviation and factor; switched off they become 0, 1 and 1. */
 static tap_status read_values(tap_preprocess_spec *p, const tap_json_at *at,
-                              tap_error *err)
+                              const processor_class *c, tap_error *err)
 {
     bool rescales = true, normalizes = true;
     TAP_TRY(tap_json_bool(&rescales, at, "do_rescale", true, err));
     TAP_TRY(tap_json_bool(&normalizes, at, "do_normalize", true, err));
     TAP_TRY(tap_json_real(&p->rescale, at, "rescale_factor", 0.00392156862745098, 1e-9,
                           1e9, err));
-    TAP_TRY(tap_json_reals(p->mean, at, "image_mean", 3, clip_mean, err));
-    TAP_TRY(tap_json_reals(p->std, at, "image_std", 3, clip_std, err));
-    for (int c = 0; c < 3; c++) {
-        if (p->std[c] < 1e-6 || p->std[c] > 1e6 || p->mean[c] < -1e6 ||
-            p->mean[c] > 1e6)
+    TAP_TRY(tap_json_reals(p->mean, at, "image_mean", 3, c->mean, err));
+    TAP_TRY(tap_json_reals(p->std, at, "image_std", 3, c->std, err));
+    for (int k = 0; k < 3; k++) {
+        if (p->std[k] < 1e-6 || p->std[k] > 1e6 || p->mean[k] < -1e6 ||
+            p->mean[k] > 1e6)
             return TAP_FAIL(err, TAP_EFORMAT,
                             "cannot read '%s': channel %d has the mean %g and the "
                             "deviation %g, expected a deviation above 0",
-                            at->path, c, p->mean[c], p->std[c]);
-        const double level = p->mean[c] * 255; /* int(mean * 255), as LLaVA pads */
-        p->pad_rgb[c] = level >= 0 && level < 256 ? (int)level : 0;
+                            at->path, k, p->mean[k], p->std[k]);
+        const double level = p->mean[k] * 255; /* int(mean * 255), as LLaVA pads */
+        p->pad_rgb[k] = level >= 0 && level < 256 ? (int)level : 0;
         if (!normalizes) {
-            p->mean[c] = 0;
-            p->std[c] = 1;
+            p->mean[k] = 0;
+            p->std[k] = 1;
         }
     }
     if (!rescales)
@@ -89,49 +147,21 @@ static tap_status read_values(tap_preprocess_spec *p, const tap_json_at *at,
     return TAP_OK;
 }
 
-/* Whether this processor pads to a square first. */
-static tap_status read_pad(bool *pads, const tap_json_at *at, tap_error *err)
+/* One tile: cropped, padded to a square or squashed. */
+static tap_status read_single(tap_preprocess_spec *p, const tap_json_at *at,
+                              const processor_class *c, tap_error *err)
 {
-    static const char *const known[] = {
-        "LlavaImageProcessor",  "LlavaImageProcessorFast", "LlavaImageProcessorPil",
-        "CLIPImageProcessor",   "CLIPImageProcessorFast",  "CLIPImageProcessorPil",
-        "CLIPFeatureExtractor",
-    };
-    const char *older = NULL, *type = NULL;
-    TAP_TRY(
-        tap_json_text(&older, at, "feature_extractor_type", "CLIPImageProcessor", err));
-    TAP_TRY(tap_json_text(&type, at, "image_processor_type", older, err));
-    bool found = false;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        found = found || strcmp(type, known[i]) == 0;
-    if (!found)
-        return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': the image processor is '%.60s', expected "
-                        "CLIPImageProcessor or LlavaImageProcessor",
-                        at->path, type);
-    TAP_TRY(tap_json_bool(pads, at, "do_pad", false, err));
-    if (*pads && strncmp(type, "Llava", 5) != 0)
+    bool pads = false, crops = c->crops;
+    TAP_TRY(tap_json_bool(&pads, at, "do_pad", false, err));
+    if (pads && !c->may_pad)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
                         "cannot use '%s': 'do_pad' is true for a %s; only "
                         "LlavaImageProcessor pads to a square",
-                        at->path, type);
-    return TAP_OK;
-}
-
-static tap_status read_fit(tap_preprocess_spec *p, const tap_json_at *at,
-                           tap_error *err)
-{
-    bool pads = false, resizes = true, crops = true;
-    TAP_TRY(read_pad(&pads, at, err));
-    TAP_TRY(tap_json_bool(&resizes, at, "do_resize", true, err));
-    TAP_TRY(tap_json_bool(&crops, at, "do_center_crop", true, err));
-    if (!resizes)
-        return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': 'do_resize' is false, expected true",
-                        at->path);
+                        at->path, c->name);
+    TAP_TRY(tap_json_bool(&crops, at, "do_center_crop", c->crops, err));
     image_size size = {0}, crop = {0};
-    TAP_TRY(read_size(&size, at, "size", true, err));
-    TAP_TRY(read_size(&crop, at, "crop_size", false, err));
+    TAP_TRY(read_size(&size, at, "size", true, c, err));
+    TAP_TRY(read_size(&crop, at, "crop_size", false, c, err));
     if (crops && crop.px != size.px)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
                         "cannot use '%s': it resizes to %d pixels and crops to %d, "
@@ -147,14 +177,86 @@ static tap_status read_fit(tap_preprocess_spec *p, const tap_json_at *at,
     return TAP_OK;
 }
 
-tap_status tap_spec_read_image(tap_preprocess_spec *out, const tap_json_at *at,
-                               const tap_vision_spec *vision, tap_error *err)
+/* Tiles of the pinpoints; the family reads those itself. */
+static tap_status read_anyres(tap_preprocess_spec *p, const tap_json_at *at,
+                              const processor_class *c, tap_error *err)
 {
+    image_size size = {0}, crop = {0};
+    TAP_TRY(read_size(&size, at, "size", true, c, err));
+    crop = size;
+    if (tap_json_find(at, "crop_size"))
+        TAP_TRY(read_size(&crop, at, "crop_size", false, c, err));
+    if (crop.px != size.px)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use '%s': it resizes to %d pixels and crops to %d, "
+                        "expected the same",
+                        at->path, size.px, crop.px);
+    p->side_px = size.px;
+    return TAP_OK;
+}
+
+/* Longest edge first, then tiles of max_image_size. */
+static tap_status read_split(tap_preprocess_spec *p, const tap_json_at *at,
+                             const processor_class *c, tap_error *err)
+{
+    tap_json_at size, most;
+    TAP_TRY(tap_json_object(&size, at, "size", "size.", err));
+    TAP_TRY(tap_json_object(&most, at, "max_image_size", "max_image_size.", err));
+    TAP_TRY(tap_spec_read_size(&p->longest_px, &size, "longest_edge", 4 * c->side_px, 1,
+                               MAX_PX, err));
+    TAP_TRY(tap_spec_read_size(&p->side_px, &most, "longest_edge", c->side_px, 1,
+                               MAX_PX, err));
+    TAP_TRY(tap_json_bool(&p->splits, at, "do_image_splitting", true, err));
+    bool resizes = true;
+    TAP_TRY(tap_json_bool(&resizes, at, "do_resize", true, err));
+    if (!resizes)
+        p->longest_px = 0;
+    return TAP_OK;
+}
+
+static tap_status read_hd(tap_preprocess_spec *p, const tap_json_at *at,
+                          const processor_class *c, tap_error *err)
+{
+    p->side_px = c->side_px;
+    return tap_spec_read_size(&p->n_crops, at, "num_crops", 1, 1, TAP_MAX_TILES - 2,
+                              err);
+}
+
+static tap_status read_fit(tap_preprocess_spec *p, const tap_json_at *at,
+                           const processor_class *c, tap_error *err)
+{
+    static tap_status (*const readers[TAP_N_FITS])(
+        tap_preprocess_spec *, const tap_json_at *, const processor_class *,
+        tap_error *) = {
+        [TAP_FIT_CROP] = read_single,
+        [TAP_FIT_ANYRES] = read_anyres,
+        [TAP_FIT_SPLIT] = read_split,
+        [TAP_FIT_HD] = read_hd,
+    };
+
+    bool resizes = true;
+    TAP_TRY(tap_json_bool(&resizes, at, "do_resize", true, err));
+    if (!resizes && c->fit != TAP_FIT_SPLIT)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use '%s': 'do_resize' is false, expected true",
+                        at->path);
+    p->fit = c->fit;
+    return readers[c->fit](p, at, c, err);
+}
+
+tap_status tap_spec_read_image(tap_preprocess_spec *out, const tap_json_at *at,
+                               const char *absent, const tap_vision_spec *vision,
+                               tap_error *err)
+{
+    const processor_class *c = NULL;
     tap_preprocess_spec p = {.patch_px = vision->patch_px,
                              .order = TAP_ORDER_PILLOW_13};
-    TAP_TRY(read_fit(&p, at, err));
-    TAP_TRY(read_filter(&p.filter, at, err));
-    TAP_TRY(read_values(&p, at, err));
+    TAP_TRY(find_class(&c, at, absent, err));
+    TAP_TRY(read_fit(&p, at, c, err));
+    TAP_TRY(read_filter(&p.filter, at, c->resample, err));
+    TAP_TRY(read_values(&p, at, c, err));
+    if (p.fit == TAP_FIT_HD)
+        p.side_px = vision->side_px; /* its settings do not say */
     if (p.side_px != vision->side_px)
         return TAP_FAIL(err, TAP_EFORMAT,
                         "cannot use '%s': it makes images of %d pixels, config.json "
@@ -162,5 +264,71 @@ tap_status tap_spec_read_image(tap_preprocess_spec *out, const tap_json_at *at,
                         "models",
                         at->path, p.side_px, vision->side_px);
     *out = p;
+    return TAP_OK;
+}
+
+tap_status tap_spec_demand_fit(const tap_preprocess_spec *preprocess, tap_fit low,
+                               tap_fit high, const tap_json_at *at, tap_error *err)
+{
+    if (preprocess->fit >= low && preprocess->fit <= high)
+        return TAP_OK;
+    return TAP_FAIL(err, TAP_EFORMAT,
+                    "cannot use '%s': its image processor belongs to another family "
+                    "than config.json",
+                    at->path);
+}
+
+static tap_status read_points(int points[TAP_MAX_PINPOINTS][2], int *n, int side,
+                              const tap_json_at *at, tap_error *err)
+{
+    const json_t *list = tap_json_find(at, "image_grid_pinpoints");
+    if (!json_is_array(list) || json_array_size(list) == 0 ||
+        json_array_size(list) > TAP_MAX_PINPOINTS)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot read '%s': 'image_grid_pinpoints' holds %zu sizes, "
+                        "expected a list of 1 to %d pairs of height and width",
+                        at->path, json_array_size(list), TAP_MAX_PINPOINTS);
+    *n = (int)json_array_size(list);
+    for (int i = 0; i < *n; i++) {
+        const json_t *pair = json_array_get(list, (size_t)i);
+        json_int_t sides[2] = {0};
+        for (size_t k = 0; k < 2 && json_array_size(pair) == 2; k++)
+            sides[k] = json_integer_value(json_array_get(pair, k));
+        for (int k = 0; k < 2; k++)
+            if (sides[k] < side || sides[k] > MAX_PX || sides[k] % side != 0)
+                return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                                "cannot use '%s': entry %d of 'image_grid_pinpoints' "
+                                "is not a pair of multiples of the tile's %d pixels",
+                                at->path, i, side);
+        if (sides[0] / side * (sides[1] / side) >= TAP_MAX_TILES)
+            return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                            "cannot use '%s': entry %d of 'image_grid_pinpoints' needs "
+                            "%lld tiles, expected below %d",
+                            at->path, i,
+                            (long long)(sides[0] / side * (sides[1] / side)),
+                            TAP_MAX_TILES);
+        points[i][0] = (int)sides[0];
+        points[i][1] = (int)sides[1];
+    }
+    return TAP_OK;
+}
+
+tap_status tap_spec_read_pinpoints(tap_preprocess_spec *out,
+                                   const tap_spec_files *files, tap_error *err)
+{
+    int own[TAP_MAX_PINPOINTS][2] = {{0}}, n_own = 0;
+    TAP_TRY(tap_spec_demand_fit(out, TAP_FIT_ANYRES, TAP_FIT_ANYRES, &files->processor,
+                                err));
+    TAP_TRY(read_points(out->pinpoints, &out->n_pinpoints, out->side_px, &files->config,
+                        err));
+    if (!tap_json_find(&files->processor, "image_grid_pinpoints"))
+        return TAP_OK;
+    TAP_TRY(read_points(own, &n_own, out->side_px, &files->processor, err));
+    if (n_own != out->n_pinpoints ||
+        memcmp(own, out->pinpoints, (size_t)n_own * sizeof own[0]) != 0)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot use '%s': 'image_grid_pinpoints' differs from that of "
+                        "config.json; the files belong to different models",
+                        files->processor.path);
     return TAP_OK;
 }

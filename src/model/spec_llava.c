@@ -1,33 +1,14 @@
-/* LLaVA-1.5: a CLIP tower read before its last block, two linear maps, a Llama decoder. */
+/* LLaVA-1.5: a CLIP tower read before its last block, two linear maps, a Llama decoder; and
+ * what its descendants share with it. */
+#include "model/layout.h"
 #include "model/spec_names.h"
 #include "model/spec_parts.h"
 
 #include <string.h>
 
-/* Where the same tensors stand, by the age of the file: what transformers saved up to 4.51
- * and mostly still does; in memory since 4.52, and in some files; towers without
- * "vision_model." since 5.6; the original layout with the tower inside.
- * Source: transformers' conversion_mapping.py and modeling_llava.py; LLaVA's builder.py. */
 /* clang-format off */
 static const tap_name_rule names[] = {
-    TAP_NAMES_CLIP("vision_tower.vision_model.")
-    TAP_NAMES_CLIP("vision_tower.")
-    TAP_NAMES_CLIP("model.vision_tower.vision_model.")
-    TAP_NAMES_CLIP("model.vision_tower.")
-    TAP_NAMES_CLIP("model.vision_tower.vision_tower.vision_model.")
-    TAP_NAMES_PROJECTOR("multi_modal_projector.linear_1", "multi_modal_projector.linear_2")
-    TAP_NAMES_PROJECTOR("model.multi_modal_projector.linear_1",
-                        "model.multi_modal_projector.linear_2")
-    TAP_NAMES_PROJECTOR("model.mm_projector.0", "model.mm_projector.2")
-    TAP_NAMES_LLAMA("language_model.model.")
-    TAP_NAMES_LLAMA("language_model.")
-    TAP_NAMES_LLAMA("model.language_model.model.")
-    TAP_NAMES_LLAMA("model.language_model.")
-    TAP_NAMES_LLAMA("model.")
-    {"language_model.lm_head.weight", "lm.head.weight"},
-    {"model.language_model.lm_head.weight", "lm.head.weight"},
-    {"model.lm_head.weight", "lm.head.weight"},
-    {"lm_head.weight", "lm.head.weight"},
+    TAP_NAMES_LLAVA
 };
 
 /* clang-format on */
@@ -35,10 +16,10 @@ static const tap_name_rule names[] = {
 /* An entry k of the tower's states (0: what enters block 0; negative: from the end) as a
  * count of blocks. */
 static tap_status read_feature_depth(int *out, const tap_json_at *config, int n_blocks,
-                                     tap_error *err)
+                                     int absent, tap_error *err)
 {
     const json_t *value = tap_json_find(config, "vision_feature_layer");
-    int64_t layer = -2;
+    int64_t layer = absent;
     if (json_is_array(value)) {
         if (json_array_size(value) != 1)
             return TAP_FAIL(err, TAP_EUNSUPPORTED,
@@ -56,18 +37,19 @@ static tap_status read_feature_depth(int *out, const tap_json_at *config, int n_
         return TAP_FAIL(err, TAP_EFORMAT,
                         "cannot read '%s': 'vision_feature_layer' is %s, expected a "
                         "whole number from %d to %d",
-                        config->path, value ? found : "-2", -n_blocks - 1, n_blocks);
+                        config->path, value ? found : "absent (-2)", -n_blocks - 1,
+                        n_blocks);
     }
     *out = (int)(layer < 0 ? n_blocks + 1 + layer : layer);
     return TAP_OK;
 }
 
-static tap_status read_select(bool *keeps_cls, const tap_json_at *config,
-                              tap_error *err)
+static tap_status read_select(bool *keeps_cls, const tap_json_at *config, bool has_cls,
+                              const char *absent, tap_error *err)
 {
     const char *word = NULL;
     TAP_TRY(
-        tap_json_text(&word, config, "vision_feature_select_strategy", "default", err));
+        tap_json_text(&word, config, "vision_feature_select_strategy", absent, err));
     *keeps_cls = strcmp(word, "full") == 0;
     if (!*keeps_cls && strcmp(word, "default") != 0)
         return TAP_FAIL(
@@ -75,24 +57,17 @@ static tap_status read_select(bool *keeps_cls, const tap_json_at *config,
             "cannot read '%s': 'vision_feature_select_strategy' is '%.40s', "
             "expected 'default' or 'full'",
             config->path, word);
-    return TAP_OK;
-}
-
-/* The class of a part, where this family has only one. */
-static tap_status demand_type(const tap_json_at *at, const char *expected,
-                              tap_error *err)
-{
-    const char *type = NULL;
-    TAP_TRY(tap_json_text(&type, at, "model_type", expected, err));
-    if (strcmp(type, expected) != 0)
+    if (!*keeps_cls && !has_cls)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': '%smodel_type' is '%.40s', expected '%s' for "
-                        "the family llava-1.5",
-                        at->path, at->place, type, expected);
+                        "cannot use '%s': 'vision_feature_select_strategy' is "
+                        "'default', which drops the first patch of a tower without a "
+                        "class token; expected 'full'",
+                        config->path);
     return TAP_OK;
 }
 
-static tap_status read_llava(tap_spec *out, const tap_spec_files *files, tap_error *err)
+tap_status tap_spec_read_llava(tap_spec *out, const tap_spec_files *files,
+                               const tap_llava_defaults *defaults, tap_error *err)
 {
     const tap_json_at *config = &files->config;
     if (tap_json_find(config, "mm_vision_tower"))
@@ -103,34 +78,47 @@ static tap_status read_llava(tap_spec *out, const tap_spec_files *files, tap_err
             "has 'vision_config' and 'text_config'",
             config->path);
     tap_json_at vision, text;
+    tap_vision_spec *v = &out->vision;
     TAP_TRY(tap_json_object(&vision, config, "vision_config", "vision_config.", err));
     TAP_TRY(tap_json_object(&text, config, "text_config", "text_config.", err));
-    TAP_TRY(demand_type(&vision, "clip_vision_model", err));
-    TAP_TRY(demand_type(&text, "llama", err));
-    TAP_TRY(tap_spec_read_clip(&out->vision, &vision, err));
-    TAP_TRY(read_feature_depth(&out->vision.n_blocks_read, config,
-                               out->vision.stack.n_blocks, err));
-    TAP_TRY(read_select(&out->vision.keeps_cls, config, err));
+    TAP_TRY(tap_spec_read_tower(v, &vision, defaults->tower, err));
+    TAP_TRY(read_feature_depth(&v->n_blocks_read, config, v->stack.n_blocks,
+                               defaults->feature_layer, err));
+    TAP_TRY(read_select(&v->keeps_cls, config, v->has_cls, defaults->select, err));
     TAP_TRY(tap_spec_read_act(&out->projector_act, config, "projector_hidden_act",
                               "gelu", err));
     TAP_TRY(tap_json_bool(&out->projector_bias, config, "multimodal_projector_bias",
                           true, err));
-    out->d_projector_in = out->vision.stack.d_model;
-    TAP_TRY(tap_spec_read_llama(&out->lm, &text, err));
+    TAP_TRY(tap_spec_read_text(&out->lm, &text, defaults->text, err));
     bool tied = false;
     TAP_TRY(tap_json_bool(&tied, config, "tie_word_embeddings", false, err));
     out->lm.tied_head = out->lm.tied_head || tied;
+    out->n_projector_maps = 2;
+    out->d_projector_in = v->stack.d_model;
+    out->d_projector_out = out->lm.stack.d_model;
     int64_t id = 0;
     const bool is_old = tap_json_find(config, "image_token_index") != NULL;
     TAP_TRY(tap_json_int(&id, config, is_old ? "image_token_index" : "image_token_id",
-                         32000, 0, out->lm.d_vocab - 1, err));
+                         defaults->image_token_id, 0, out->lm.d_vocab - 1, err));
     out->image_token_id = (int32_t)id;
-    return tap_spec_read_image(&out->preprocess, &files->processor, &out->vision, err);
+    return TAP_OK;
+}
+
+static tap_status read_llava(tap_spec *out, const tap_spec_files *files, tap_error *err)
+{
+    static const tap_llava_defaults defaults = {-2, "default", 32000,
+                                                "clip_vision_model", "llama"};
+    TAP_TRY(tap_spec_read_llava(out, files, &defaults, err));
+    out->lay_out = tap_layout_flat;
+    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
+                                "CLIPImageProcessor", &out->vision, err));
+    return tap_spec_demand_fit(&out->preprocess, TAP_FIT_CROP, TAP_FIT_SQUASH,
+                               &files->processor, err);
 }
 
 const tap_family tap_family_llava = {
     .name = "llava-1.5",
-    .model_type = "llava",
+    .model_types = {"llava"},
     .prompt = "USER: <image>\nWhat is shown in this image? ASSISTANT:",
     .names = names,
     .n_names = sizeof names / sizeof names[0],

@@ -14,33 +14,59 @@ typedef struct tap_spec_files {
 
 /* One family. read fills everything but family, prompt and names. */
 typedef struct tap_family {
-    const char *name;       /* "llava-1.5" */
-    const char *model_type; /* in config.json */
-    const char *prompt;     /* the default, "<image>" once */
+    const char *name;           /* "llava-1.5" */
+    const char *model_types[2]; /* in config.json; the second may be NULL */
+    const char *prompt;         /* the default, "<image>" once */
     const tap_name_rule *names;
     size_t n_names;
     tap_status (*read)(tap_spec *out, const tap_spec_files *files, tap_error *err);
 } tap_family;
 
-extern const tap_family tap_family_llava;
+extern const tap_family tap_family_llava, tap_family_llava_next,
+    tap_family_llava_onevision;
 
-/* A tower of class CLIPVisionModel. at->object NULL: the sizes of ViT-L/14 at 336 px, as
- * in LLaVA's own class; keys absent from an object mean the defaults of CLIPVisionConfig.
- * Leaves n_blocks_read and keeps_cls alone. */
-TAP_NODISCARD tap_status tap_spec_read_clip(tap_vision_spec *out, const tap_json_at *at,
-                                            tap_error *err);
-
-/* A decoder of class LlamaForCausalLM; absent keys mean the defaults of LlamaConfig.
- * Rotary scaling other than "default" is TAP_EUNSUPPORTED. */
-TAP_NODISCARD tap_status tap_spec_read_llama(tap_lm_spec *out, const tap_json_at *at,
+/* A tower by its model_type (`absent` where the config does not say). at->object NULL: the
+ * sizes of ViT-L/14 at 336 px, as in LLaVA's own class; keys absent from an object mean the
+ * defaults of its class. Leaves n_blocks_read, keeps_cls and has_post_norm alone. */
+TAP_NODISCARD tap_status tap_spec_read_tower(tap_vision_spec *out,
+                                             const tap_json_at *at, const char *absent,
                                              tap_error *err);
 
-/* Settings of CLIPImageProcessor or LlavaImageProcessor, which must produce the side that
- * the tower expects. */
+/* A decoder by its model_type: llama, mistral, qwen2, phi3; absent keys mean the defaults of
+ * its class. Rotary scaling other than "default" and "longrope" is TAP_EUNSUPPORTED. */
+TAP_NODISCARD tap_status tap_spec_read_text(tap_lm_spec *out, const tap_json_at *at,
+                                            const char *absent, tap_error *err);
+
+/* What LLaVA's descendants share: tower, feature depth, two maps, decoder, image token.
+ * Leaves the preprocessing and lay_out to the family. */
+typedef struct tap_llava_defaults {
+    int feature_layer;  /* entry of the tower's states, negative from the end */
+    const char *select; /* "default" or "full" */
+    int64_t image_token_id;
+    const char *tower, *text; /* model_type where absent */
+} tap_llava_defaults;
+
+TAP_NODISCARD tap_status tap_spec_read_llava(tap_spec *out, const tap_spec_files *files,
+                                             const tap_llava_defaults *defaults,
+                                             tap_error *err);
+
+/* Settings of an image processor (class `absent` where they do not say), which must produce
+ * the side that the tower expects. */
 TAP_NODISCARD tap_status tap_spec_read_image(tap_preprocess_spec *out,
-                                             const tap_json_at *at,
+                                             const tap_json_at *at, const char *absent,
                                              const tap_vision_spec *vision,
                                              tap_error *err);
+
+/* The processor's fit lies in [low, high], else it belongs to another family. */
+TAP_NODISCARD tap_status tap_spec_demand_fit(const tap_preprocess_spec *preprocess,
+                                             tap_fit low, tap_fit high,
+                                             const tap_json_at *at, tap_error *err);
+
+/* image_grid_pinpoints: [height, width] in px, multiples of the side; the same in both
+ * files if both have them. */
+TAP_NODISCARD tap_status tap_spec_read_pinpoints(tap_preprocess_spec *out,
+                                                 const tap_spec_files *files,
+                                                 tap_error *err);
 
 /* An activation by the name that transformers gives it. */
 TAP_NODISCARD tap_status tap_spec_read_act(tap_act *out, const tap_json_at *at,

@@ -31,8 +31,9 @@ tap_status tap_vision_embed(tap_pass *pass, float *out, const tap_span *span,
     const tap_vision_spec *v = &m->spec.vision;
     const tap_kernels *k = job->kernels;
     const tap_pixels *pixels = job->items[span->item].pixels;
-    const int64_t d = v->stack.d_model, side = v->side_px / v->patch_px;
-    const int64_t n_patches = side * side, n_tile = v->has_cls + n_patches;
+    const int64_t d = v->stack.d_model,
+                  n_patches = tap_vision_side(v) * tap_vision_side(v);
+    const int64_t n_tile = tap_vision_rows(v);
     const int64_t d_patch = 3 * (int64_t)v->patch_px * v->patch_px;
     const size_t mark = tap_arena_mark(&job->arena);
     float *patches = NULL, *place = NULL;

@@ -59,8 +59,9 @@ static tap_status put_roles(tap_group_set *set, const char *const *names, size_t
     return TAP_OK;
 }
 
-/* inside = patches covered enough (or the one covered most); rest = the other patches. */
-static tap_status put_mask(tap_group_set *set, const float *cover, int64_t n_patches,
+/* inside = tokens whose patches are covered enough (or the one covered most); rest = the
+ * other ones that stand for patches. cover [n_cover] is indexed by a token's feature. */
+static tap_status put_mask(tap_group_set *set, const float *cover, int64_t n_cover,
                            double threshold, const char *inside_name,
                            const char *rest_name, tap_error *err)
 {
@@ -70,14 +71,14 @@ static tap_status put_mask(tap_group_set *set, const float *cover, int64_t n_pat
         TAP_TRY(put_set(&rest, set, rest_name, err));
     int64_t best = 0;
     bool any = false;
-    for (int64_t i = 0; i < n_patches; i++) {
+    for (int64_t i = 0; i < n_cover; i++) {
         best = cover[i] > cover[best] ? i : best;
         any |= cover[i] > 0.0F && (double)cover[i] >= threshold;
     }
     for (int64_t t = 0; t < set->n_tok; t++) {
         const tap_token *token = &set->tokens[t];
         if (token->role != TAP_ROLE_PATCH || token->feature < 0 ||
-            token->feature >= n_patches)
+            token->feature >= n_cover)
             continue;
         const float c = cover[token->feature];
         const bool is_in = any ? c > 0.0F && (double)c >= threshold
@@ -91,30 +92,35 @@ static tap_status put_mask(tap_group_set *set, const float *cover, int64_t n_pat
 }
 
 /* Tokens of the vision stack: the class token, then patches row by row, tile by tile. */
-static tap_status vision_tokens(tap_token **out, int64_t *n, const tap_scene *scene,
-                                tap_error *err)
+static tap_status vision_tokens(tap_token **out, tap_group_set *set,
+                                const tap_scene *scene, tap_error *err)
 {
     const tap_geometry *g = &scene->geometry;
-    const bool cls = scene->model->spec.vision.has_cls;
-    *n = (int64_t)g->n_tiles * (cls + (int64_t)g->n_rows * g->n_cols);
+    const tap_vision_spec *v = &scene->model->spec.vision;
+    set->segment = g->n_tiles > 1 ? tap_vision_rows(v) : 0;
+    set->n_tok = g->n_tiles * tap_vision_rows(v);
     tap_token *tokens = NULL;
-    TAP_TRY(tap_alloc(&tokens, (size_t)*n, sizeof *tokens, "groups", err));
+    TAP_TRY(tap_alloc(&tokens, (size_t)set->n_tok, sizeof *tokens, "groups", err));
     int64_t t = 0;
     int32_t patch = 0;
     for (int tile = 0; tile < g->n_tiles; tile++) {
-        if (cls)
-            tokens[t++] = (tap_token){.role = TAP_ROLE_CLS,
-                                      .tile = tile,
-                                      .row = -1,
-                                      .col = -1,
-                                      .feature = -1};
+        const int at = tile == g->thumb ? 0 : tile - g->first_tile;
+        tap_token token = {.role = TAP_ROLE_CLS,
+                           .tile = tile,
+                           .thumb = tile == g->thumb,
+                           .row = -1,
+                           .col = -1,
+                           .feature = -1};
+        if (v->has_cls)
+            tokens[t++] = token;
+        token.role = TAP_ROLE_PATCH;
         for (int row = 0; row < g->n_rows; row++)
-            for (int col = 0; col < g->n_cols; col++)
-                tokens[t++] = (tap_token){.role = TAP_ROLE_PATCH,
-                                          .tile = tile,
-                                          .row = row,
-                                          .col = col,
-                                          .feature = patch++};
+            for (int col = 0; col < g->n_cols; col++) {
+                token.row = at / g->tile_cols * g->n_rows + row;
+                token.col = at % g->tile_cols * g->n_cols + col;
+                token.feature = patch++;
+                tokens[t++] = token;
+            }
     }
     *out = tokens;
     return TAP_OK;
@@ -123,15 +129,24 @@ static tap_status vision_tokens(tap_token **out, int64_t *n, const tap_scene *sc
 tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                              tap_error *err)
 {
-    static const char *const vision_names[] = {"all", "image", "cls"};
+    static const char *const vision_names[] = {"all", "image", "cls", "thumb"};
     static const char *const lm_names[] = {
         "all", "image", "bos", "prefix", "question", "last", "row_end", "pad", "thumb"};
     const tap_scene *scene = input->scene;
-    const int64_t n_patches = tap_scene_n_patches(scene);
+    const tap_layout *layout = &scene->sequence.layout;
+
+    const struct {
+        const float *cover; /* of the vision grid */
+        const char *inside, *rest;
+    } masks[] = {{input->part, "part", "outside"},
+                 {input->object, "object", "background"},
+                 {input->other_part, "other_part", NULL}};
+
+    float *slots = NULL;
     tap_groups groups = {0};
     tap_token *tokens = NULL;
     tap_status status = TAP_OK;
-    TAP_TRY_OUT(vision_tokens(&tokens, &groups.stacks[TAP_VISION].n_tok, scene, err));
+    TAP_TRY_OUT(vision_tokens(&tokens, &groups.stacks[TAP_VISION], scene, err));
     groups.stacks[TAP_VISION].tokens = tokens;
     groups.stacks[TAP_LM].tokens = scene->sequence.tokens;
     groups.stacks[TAP_LM].n_tok = scene->sequence.n_tok;
@@ -139,19 +154,20 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                           sizeof vision_names / sizeof *vision_names, err));
     TAP_TRY_OUT(put_roles(&groups.stacks[TAP_LM], lm_names,
                           sizeof lm_names / sizeof *lm_names, err));
-    for (int s = 0; s < TAP_N_STACKS; s++) {
-        tap_group_set *set = &groups.stacks[s];
-        if (input->part)
-            TAP_TRY_OUT(put_mask(set, input->part, n_patches, input->threshold, "part",
-                                 "outside", err));
-        if (input->object)
-            TAP_TRY_OUT(put_mask(set, input->object, n_patches, input->threshold,
-                                 "object", "background", err));
-        if (input->other_part)
-            TAP_TRY_OUT(put_mask(set, input->other_part, n_patches, input->threshold,
-                                 "other_part", NULL, err));
+    TAP_TRY_OUT(
+        tap_alloc(&slots, (size_t)layout->n_slots, sizeof *slots, "coverage", err));
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        if (!masks[i].cover)
+            continue;
+        tap_layout_cover(slots, layout, &scene->geometry, masks[i].cover);
+        TAP_TRY_OUT(put_mask(&groups.stacks[TAP_VISION], masks[i].cover,
+                             tap_scene_n_patches(scene), input->threshold,
+                             masks[i].inside, masks[i].rest, err));
+        TAP_TRY_OUT(put_mask(&groups.stacks[TAP_LM], slots, layout->n_slots,
+                             input->threshold, masks[i].inside, masks[i].rest, err));
     }
 out:
+    tap_free(slots);
     if (status == TAP_OK)
         *out = groups;
     else

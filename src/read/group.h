@@ -13,7 +13,7 @@ typedef struct tap_group_input {
         threshold; /* a patch belongs when covered by at least this share (above 0) */
 } tap_group_input;
 
-/* Sets of the vision stack: all image cls; of the decoder: all image bos prefix question
+/* Sets of the vision stack: all image cls thumb; of the decoder: all image bos prefix question
  * last row_end pad thumb; of both with a part mask: part outside; with an object mask:
  * object background. A mask that reaches no patch by the threshold takes the one it covers
  * most. tap_groups_clear releases everything. */

@@ -12,7 +12,7 @@ typedef struct row_list {
     int64_t n_rows, n_tok;
 } row_list;
 
-enum { ROWS_VISION, ROWS_LM, ROWS_FEATURES, N_ROW_LISTS };
+enum { ROWS_VISION, ROWS_LM, ROWS_FEATURES, ROWS_PROJECTED, N_ROW_LISTS };
 
 struct tap_trace {
     tap_trace_spec spec;
@@ -22,9 +22,10 @@ struct tap_trace {
 
 static int list_of(tap_site site, tap_stack stack)
 {
-    if (site == TAP_SITE_FEATURES || site == TAP_SITE_PROJECTOR_IN ||
-        site == TAP_SITE_PROJECTOR_OUT)
+    if (site == TAP_SITE_FEATURES)
         return ROWS_FEATURES;
+    if (site == TAP_SITE_PROJECTOR_IN || site == TAP_SITE_PROJECTOR_OUT)
+        return ROWS_PROJECTED;
     return stack == TAP_VISION ? ROWS_VISION : ROWS_LM;
 }
 
@@ -32,10 +33,13 @@ static tap_status fill_lists(tap_trace *trace, tap_error *err)
 {
     const tap_trace_spec *s = &trace->spec;
     const tap_vision_spec *v = &s->model->spec.vision;
-    const int64_t side = v->side_px / v->patch_px, n_tile = v->has_cls + side * side;
+    const tap_layout *layout = &s->sequence->layout;
+    const int64_t n_tile = tap_vision_rows(v), n_features = tap_vision_features(v);
     const int64_t keeps = v->has_cls && v->keeps_cls;
+    const bool slots = s->model->spec.gathers_first;
     const int64_t n_tok[N_ROW_LISTS] = {s->n_tiles * n_tile, s->sequence->n_tok,
-                                        s->n_tiles * (side * side + keeps)};
+                                        s->n_tiles * n_features,
+                                        slots ? layout->n_slots : layout->n_merged};
     for (int l = 0; l < N_ROW_LISTS; l++) {
         row_list *list = &trace->lists[l];
         list->n_tok = n_tok[l];
@@ -48,7 +52,9 @@ static tap_status fill_lists(tap_trace *trace, tap_error *err)
             else if (s->positions == TAP_POSITIONS_IMAGE)
                 keep = l == ROWS_LM ? s->sequence->tokens[t].role == TAP_ROLE_PATCH
                        : l == ROWS_VISION ? t % n_tile >= v->has_cls
-                                          : !keeps || t % (side * side + 1) > 0;
+                       : l == ROWS_PROJECTED && slots
+                           ? layout->slots[t].role == TAP_ROLE_PATCH
+                           : !keeps || t % n_features > 0;
             if (keep)
                 list->rows[list->n_rows++] = t;
         }
@@ -70,7 +76,7 @@ static int64_t width_of(const tap_trace *trace, const tap_place *place)
     if (place->site == TAP_SITE_PROJECTOR_IN)
         return spec->d_projector_in;
     if (place->site == TAP_SITE_PROJECTOR_OUT)
-        return spec->lm.stack.d_model;
+        return spec->d_projector_out;
     if (place->site == TAP_SITE_LOGITS)
         return spec->lm.d_vocab;
     return s->d_model;

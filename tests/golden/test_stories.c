@@ -83,7 +83,7 @@ static void open_stories(stories *s)
                                          .norm_eps = 1e-5,
                                          .act = TAP_ACT_SILU},
                                .d_vocab = size[5],
-                               .rope_theta = 1e4};
+                               .rope = {.theta = 1e4, .gain = 1}};
     m->spec.vision = (tap_vision_spec){
         .stack = {.d_model = 1, .n_heads = 1}, .side_px = 1, .patch_px = 1};
     m->lm_blocks = s->blocks;

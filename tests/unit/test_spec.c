@@ -111,7 +111,7 @@ static void the_7b_of_the_hub_is_read(void **state)
     assert_true(s.lm.stack.norm_eps == 1e-5);
     assert_int_equal(s.lm.d_vocab, 32064);
     assert_int_equal(s.lm.n_positions, 4096);
-    assert_true(s.lm.rope_theta == 10000);
+    assert_true(s.lm.rope.theta == 10000);
     assert_false(s.lm.tied_head || s.lm.has_qkv_bias);
     assert_int_equal(s.lm.bos_id, 1);
     assert_int_equal(s.lm.eos_id, 2);
@@ -138,7 +138,7 @@ static void the_13b_and_other_spellings_are_read(void **state)
     assert_int_equal(s.lm.stack.d_model, 5120);
     assert_int_equal(s.lm.stack.n_kv_heads, 40);
     assert_int_equal(s.lm.stack.d_head, 128);
-    assert_true(s.lm.rope_theta == 5000);
+    assert_true(s.lm.rope.theta == 5000);
     /* transformers 5 */
     s = good("{\"image_token_index\": null, \"image_token_id\": 7, \"dtype\": "
              "\"bfloat16\", \"text_config\": {\"rope_parameters\": {\"rope_theta\": "
@@ -146,7 +146,7 @@ static void the_13b_and_other_spellings_are_read(void **state)
              " \"num_key_value_heads\": 8, \"eos_token_id\": [9, 10]}}",
              "{}");
     assert_int_equal(s.image_token_id, 7);
-    assert_true(s.lm.rope_theta == 500000);
+    assert_true(s.lm.rope.theta == 500000);
     assert_int_equal(s.lm.stack.d_head, 64);
     assert_int_equal(s.lm.stack.n_kv_heads, 8);
     assert_int_equal(s.lm.eos_id, 9);
@@ -253,7 +253,7 @@ typedef struct refusal {
 static const refusal refusals[] = {
     {"{\"model_type\": \"qwen2_vl\"}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
-     "families: llava-1.5"},
+     "families: llava-1.5, llava-next, llava-onevision"},
     {"{\"model_type\": null}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'model_type' is missing, expected text"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
@@ -263,22 +263,25 @@ static const refusal refusals[] = {
     {"{\"text_config\": [1]}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'text_config' is a list of 1, expected an object"},
     {"{\"text_config\": {\"model_type\": \"gemma\"}}", "{}", TAP_EUNSUPPORTED,
-     "cannot use 'config.json': 'text_config.model_type' is 'gemma', expected 'llama' "
-     "for the family llava-1.5"},
+     "cannot use 'config.json': 'text_config.model_type' is 'gemma', expected a "
+     "decoder of class llama, mistral, qwen2 or phi3"},
     {"{\"vision_config\": {\"model_type\": \"siglip_vision_model\"}}", "{}",
      TAP_EUNSUPPORTED,
-     "cannot use 'config.json': 'vision_config.model_type' is 'siglip_vision_model', "
-     "expected 'clip_vision_model' for the family llava-1.5"},
+     "cannot use 'config.json': 'vision_feature_select_strategy' is 'default', which "
+     "drops the first patch of a tower without a class token; expected 'full'"},
+    {"{\"vision_config\": {\"model_type\": \"dinov2\"}}", "{}", TAP_EUNSUPPORTED,
+     "cannot use 'config.json': 'vision_config.model_type' is 'dinov2', expected "
+     "clip_vision_model, siglip_vision_model, idefics3_vision or smolvlm_vision"},
     {"{\"vision_config\": {\"hidden_size\": 0}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.hidden_size' is 0, expected a whole "
      "number from 1 to 1000000"},
     {"{\"vision_config\": {\"num_attention_heads\": 7}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.hidden_size' is 1024, which "
      "'num_attention_heads' 7 does not divide"},
-    {"{\"vision_config\": {\"patch_size\": 16, \"image_size\": 340}}", "{}",
+    {"{\"vision_config\": {\"patch_size\": 16, \"image_size\": 15}}", "{}",
      TAP_EFORMAT,
-     "cannot read 'config.json': 'vision_config.image_size' is 340, which 'patch_size' "
-     "16 does not divide"},
+     "cannot read 'config.json': 'vision_config.image_size' 15 is below 'patch_size' "
+     "16"},
     {"{\"vision_config\": {\"image_size\": [336, 224]}}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': 'vision_config.image_size' is 336 by 224 pixels, "
      "expected a square"},
@@ -324,12 +327,12 @@ static const refusal refusals[] = {
     {"{\"text_config\": {\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}}",
      "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': rotary scaling 'linear' under 'text_config.rope_scaling' "
-     "is not read for this family, expected none or 'default'"},
+     "is not known, expected none, 'default' or 'longrope'"},
     {"{\"text_config\": {\"rope_parameters\": {\"rope_type\": \"llama3\"}}}", "{}",
      TAP_EUNSUPPORTED,
      "cannot use 'config.json': rotary scaling 'llama3' under "
-     "'text_config.rope_parameters' is not read for this family, expected none or "
-     "'default'"},
+     "'text_config.rope_parameters' is not known, expected none, 'default' or "
+     "'longrope'"},
     {"{\"text_config\": {\"partial_rotary_factor\": 0.5}}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': 'text_config.partial_rotary_factor' is 0.5, expected 1 "
      "for this family"},
@@ -345,9 +348,13 @@ static const refusal refusals[] = {
     {"{\"image_token_index\": 32064}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'image_token_index' is 32064, expected a whole number "
      "from 0 to 32063"},
-    {"{}", "{\"image_processor_type\": \"SiglipImageProcessor\"}", TAP_EUNSUPPORTED,
+    {"{}", "{\"image_processor_type\": \"ViTImageProcessor\"}", TAP_EUNSUPPORTED,
      "cannot use 'preprocessor_config.json': the image processor is "
-     "'SiglipImageProcessor', expected CLIPImageProcessor or LlavaImageProcessor"},
+     "'ViTImageProcessor', expected that of CLIP, SigLIP, Llava, LlavaNext, "
+     "LlavaOnevision, Idefics3, SmolVLM or Phi3V"},
+    {"{}", "{\"image_processor_type\": \"LlavaNextImageProcessor\"}", TAP_EFORMAT,
+     "cannot use 'preprocessor_config.json': its image processor belongs to another "
+     "family than config.json"},
     {"{}", "{\"do_pad\": true}", TAP_EUNSUPPORTED,
      "cannot use 'preprocessor_config.json': 'do_pad' is true for a CLIPImageProcessor; "
      "only LlavaImageProcessor pads to a square"},

@@ -1,0 +1,39 @@
+/* LLaVA-NeXT (LLaVA-1.6): LLaVA-1.5's parts over several tiles of one image. */
+#include "model/layout.h"
+#include "model/spec_names.h"
+#include "model/spec_parts.h"
+
+/* clang-format off */
+static const tap_name_rule names[] = {
+    TAP_NAMES_LLAVA
+};
+
+/* clang-format on */
+
+static tap_status read_llava_next(tap_spec *out, const tap_spec_files *files,
+                                  tap_error *err)
+{
+    static const tap_llava_defaults defaults = {-2, "default", 32000,
+                                                "clip_vision_model", "llama"};
+    TAP_TRY(tap_spec_read_llava(out, files, &defaults, err));
+    if (out->vision.has_cls && out->vision.keeps_cls)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use '%s': 'vision_feature_select_strategy' is 'full', "
+                        "and class tokens have no place in a mosaic; expected "
+                        "'default'",
+                        files->config.path);
+    out->lay_out = tap_layout_anyres;
+    out->has_newline = true;
+    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
+                                "LlavaNextImageProcessor", &out->vision, err));
+    return tap_spec_read_pinpoints(&out->preprocess, files, err);
+}
+
+const tap_family tap_family_llava_next = {
+    .name = "llava-next",
+    .model_types = {"llava_next"},
+    .prompt = "USER: <image>\nWhat is shown in this image? ASSISTANT:",
+    .names = names,
+    .n_names = sizeof names / sizeof names[0],
+    .read = read_llava_next,
+};
