@@ -135,19 +135,25 @@ static const tap_token *token_of(const chooser *c, int32_t place)
     return &scene->sequence.tokens[scene->image_rows[place]];
 }
 
+/* Rows and columns that hold the decoder's grids of both views. */
+static int most(const int n[2])
+{
+    return n[0] > n[1] ? n[0] : n[1];
+}
+
 /* Whether all patches of the item, moved by (rows, cols), are free; writes them. grid
- * [n_tiles][n_rows][n_cols] image token at a place, -1: none. */
+ * [view][n_rows][n_cols] image token at a place, -1: none. */
 static bool move(int32_t *out, const chooser *c, const int32_t *grid, int rows,
                  int cols)
 {
-    const tap_geometry *g = &c->image->scene.geometry;
+    const tap_layout *l = &c->image->scene.sequence.layout;
+    const int n_rows = most(l->n_rows), n_cols = most(l->n_cols);
     for (int64_t p = 0; p < c->item->n_patches; p++) {
         const tap_token *t = token_of(c, c->item->patches[p]);
         const int row = t->row + rows, col = t->col + cols;
-        if (row < 0 || col < 0 || row >= g->n_rows || col >= g->n_cols)
+        if (row < 0 || col < 0 || row >= n_rows || col >= n_cols)
             return false;
-        const int32_t place =
-            grid[((int64_t)t->tile * g->n_rows + row) * g->n_cols + col];
+        const int32_t place = grid[((int64_t)t->thumb * n_rows + row) * n_cols + col];
         if (place < 0 || !c->is_free[place])
             return false;
         out[p] = place;
@@ -158,23 +164,23 @@ static bool move(int32_t *out, const chooser *c, const int32_t *grid, int rows,
 /* One of all moves that fit, each as likely as the others. */
 static tap_status put_shifted(chooser *c, tap_error *err)
 {
-    const tap_geometry *g = &c->image->scene.geometry;
+    const tap_layout *l = &c->image->scene.sequence.layout;
+    const int n_rows = most(l->n_rows), n_cols = most(l->n_cols);
     int32_t *grid = NULL;
-    const int64_t n_places = (int64_t)g->n_tiles * g->n_rows * g->n_cols;
+    const int64_t n_places = 2 * (int64_t)n_rows * n_cols;
     TAP_TRY(tap_alloc(&grid, (size_t)n_places, sizeof *grid, "controls", err));
     for (int64_t i = 0; i < n_places; i++)
         grid[i] = -1;
     for (int64_t i = 0; i < c->n_image; i++) {
         const tap_token *t = token_of(c, (int32_t)i);
-        grid[((int64_t)t->tile * g->n_rows + t->row) * g->n_cols + t->col] = (int32_t)i;
+        grid[((int64_t)t->thumb * n_rows + t->row) * n_cols + t->col] = (int32_t)i;
     }
     uint32_t n_fit = 0, chosen = 0;
     tap_status status = TAP_OK;
     for (int pass = 0; pass < 2 && status == TAP_OK; pass++) {
         uint32_t at = 0;
-        for (int rows = 1 - g->n_rows; rows < g->n_rows; rows++)
-            for (int cols = 1 - g->n_cols; cols < g->n_cols && status == TAP_OK;
-                 cols++) {
+        for (int rows = 1 - n_rows; rows < n_rows; rows++)
+            for (int cols = 1 - n_cols; cols < n_cols && status == TAP_OK; cols++) {
                 if (!move(c->scratch, c, grid, rows, cols))
                     continue;
                 if (pass == 1 && at == chosen) {

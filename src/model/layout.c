@@ -35,6 +35,12 @@ tap_status tap_layout_compile(tap_layout *out, const tap_spec *spec,
     for (int64_t i = 0; i < layout.n_slots; i++) {
         const tap_slot *slot = &layout.slots[i];
         layout.is_plain &= slot->from[0] == i && slot->from[1] < 0 && slot->from[2] < 0;
+        if (slot->role != TAP_ROLE_PATCH)
+            continue;
+        int *n_rows = &layout.n_rows[slot->thumb],
+            *n_cols = &layout.n_cols[slot->thumb];
+        *n_rows = slot->row >= *n_rows ? slot->row + 1 : *n_rows;
+        *n_cols = slot->col >= *n_cols ? slot->col + 1 : *n_cols;
     }
     if (status == TAP_OK)
         *out = layout;
@@ -88,12 +94,12 @@ static bool clip(double *low, double *high, int64_t n)
 bool tap_patch_box(tap_box *out, const tap_geometry *g, int tile, int row, int col)
 {
     const tap_tile *t = &g->tiles[tile];
-    tap_box box = {.left = source_of(&t->x, (int64_t)col * g->patch_px),
-                   .top = source_of(&t->y, (int64_t)row * g->patch_px),
-                   .right = source_of(&t->x, (int64_t)(col + 1) * g->patch_px),
-                   .bottom = source_of(&t->y, (int64_t)(row + 1) * g->patch_px)};
-    const bool along = clip(&box.left, &box.right, g->source_width);
-    const bool shown = clip(&box.top, &box.bottom, g->source_height) && along;
+    tap_box box = {.x0 = source_of(&t->x, (int64_t)col * g->patch_px),
+                   .y0 = source_of(&t->y, (int64_t)row * g->patch_px),
+                   .x1 = source_of(&t->x, (int64_t)(col + 1) * g->patch_px),
+                   .y1 = source_of(&t->y, (int64_t)(row + 1) * g->patch_px)};
+    const bool along = clip(&box.x0, &box.x1, g->source_width);
+    const bool shown = clip(&box.y0, &box.y1, g->source_height) && along;
     if (shown)
         *out = box;
     return shown;
@@ -111,10 +117,10 @@ bool tap_layout_box(tap_box *out, const tap_slot *slot, const tap_geometry *g)
                 continue;
             if (!any)
                 *out = box;
-            out->left = fmin(out->left, box.left);
-            out->top = fmin(out->top, box.top);
-            out->right = fmax(out->right, box.right);
-            out->bottom = fmax(out->bottom, box.bottom);
+            out->x0 = fmin(out->x0, box.x0);
+            out->y0 = fmin(out->y0, box.y0);
+            out->x1 = fmax(out->x1, box.x1);
+            out->y1 = fmax(out->y1, box.y1);
             any = true;
         }
     return any;

@@ -30,8 +30,9 @@ typedef struct tap_slot {
 struct tap_layout {
     int64_t n_slots;
     tap_slot *slots;
-    int64_t n_merged; /* rows of merged features of all tiles */
-    bool is_plain;    /* slot i is row i, no more and no less */
+    int64_t n_merged;         /* rows of merged features of all tiles */
+    bool is_plain;            /* slot i is row i, no more and no less */
+    int n_rows[2], n_cols[2]; /* the decoder's grid of a view, [1]: the thumbnail's */
 };
 
 TAP_NODISCARD tap_status tap_layout_compile(tap_layout *out, const tap_spec *spec,
@@ -54,12 +55,13 @@ int64_t tap_layout_patch(const tap_geometry *geometry, bool thumb, int64_t row,
 void tap_layout_cover(float *cover, const tap_layout *layout,
                       const tap_geometry *geometry, const float *patches);
 
-/* The box of a slot in source pixels, the union of its patches cut to the image:
- * [left, right) x [top, bottom). False if it stands for no patch, or for padding alone. */
+/* In source pixels, cut to the image: [x0, x1) x [y0, y1). */
 typedef struct tap_box {
-    double left, top, right, bottom;
+    double x0, y0, x1, y1;
 } tap_box;
 
+/* The box of a slot, the union of its patches. False if it stands for no patch, or for
+ * padding alone. */
 bool tap_layout_box(tap_box *out, const tap_slot *slot, const tap_geometry *geometry);
 /* The same for one patch of a tile. */
 bool tap_patch_box(tap_box *out, const tap_geometry *geometry, int tile, int row,

@@ -50,21 +50,12 @@ int64_t tap_scene_n_patches(const tap_scene *scene)
     return (int64_t)g->n_tiles * g->n_rows * g->n_cols;
 }
 
-/* Tile pixel `tile` back in the source, cut to [0, size]. */
-static double to_source(const tap_axis_map *map, int64_t tile, int64_t size)
-{
-    const double at = (double)(tile * map->den - map->add) / (double)map->mul;
-    return at < 0.0 ? 0.0 : at > (double)size ? (double)size : at;
-}
-
 tap_box tap_scene_box(const tap_scene *scene, int64_t i)
 {
-    const tap_geometry *g = &scene->geometry;
-    const tap_token *t = &scene->sequence.tokens[scene->image_rows[i]];
-    const tap_tile *tile = &g->tiles[t->tile];
-    const int64_t x = (int64_t)t->col * g->patch_px, y = (int64_t)t->row * g->patch_px;
-    return (tap_box){to_source(&tile->x, x, g->source_width),
-                     to_source(&tile->y, y, g->source_height),
-                     to_source(&tile->x, x + g->patch_px, g->source_width),
-                     to_source(&tile->y, y + g->patch_px, g->source_height)};
+    const tap_sequence *s = &scene->sequence;
+    tap_box box = {0};
+    (void)tap_layout_box(&box,
+                         &s->layout.slots[s->tokens[scene->image_rows[i]].feature],
+                         &scene->geometry);
+    return box;
 }

@@ -16,11 +16,6 @@ typedef struct tap_scene {
         *image_rows; /* [sequence.n_image] sequence positions that stand for patches */
 } tap_scene;
 
-/* Where a patch token lies in the photograph, in source pixels, cut to the photograph. */
-typedef struct tap_box {
-    double x0, y0, x1, y1;
-} tap_box;
-
 /* Reads the image, preprocesses it as the model asks, compiles the prompt (NULL: the
  * family's default). tap_scene_clear releases it.
  * Errors: TAP_EIO, TAP_EFORMAT of the image; TAP_EINVAL of the prompt. */
@@ -36,7 +31,8 @@ void tap_scene_clear(tap_scene *scene);
 /* Patches of the vision grid: n_tiles * n_rows * n_cols. */
 int64_t tap_scene_n_patches(const tap_scene *scene);
 
-/* The box of image token i, 0 <= i < sequence.n_image. */
+/* The box of image token i, 0 <= i < sequence.n_image, in source pixels: the union of the
+ * patches that it stands for, cut to the photograph; empty where they show padding alone. */
 tap_box tap_scene_box(const tap_scene *scene, int64_t i);
 
 #endif

@@ -17,7 +17,7 @@ struct tap_source {
     int turned_block;
     /* head: a run of its own that has only a projector */
     tap_job job;
-    float *features; /* [n_feat of the largest item][d_lm] */
+    float *features; /* [slots of the largest item][d_lm] */
 };
 
 int tap_source_n_states(const tap_model *model, tap_readout readout)
@@ -92,8 +92,11 @@ static tap_status open_projector(tap_source *source, tap_error *err)
         const int64_t n = tap_job_rows(job, TAP_VISION, 0);
         size.n_tok[TAP_VISION] =
             n > size.n_tok[TAP_VISION] ? n : size.n_tok[TAP_VISION];
+        const int64_t n_slots = job->items->sequence->layout.n_slots;
+        size.n_slots = n_slots > size.n_slots ? n_slots : size.n_slots;
     }
-    size.state_rows[TAP_VISION] = size.n_projected = size.n_tok[TAP_VISION];
+    size.state_rows[TAP_VISION] = size.n_tok[TAP_VISION];
+    size.n_projected = size.n_slots;
     const size_t scratch =
         tap_run_scratch(m, job->kernels, &options, source->spec.n_threads, &size);
     TAP_TRY(tap_arena_init(
@@ -232,17 +235,15 @@ static tap_status read_head(tap_source *source, const tap_state *state, tap_erro
                      .stack = TAP_VISION,
                      .spec = &source->spec.model->spec.vision.stack,
                      .block = -1};
-    int64_t n_feat = 0;
     source->job.conditions = &(int32_t){0};
     const size_t mark = tap_arena_mark(&source->job.arena);
-    TAP_TRY(
-        tap_projector_run(&pass, source->features, state->values, &span, &n_feat, err));
+    TAP_TRY(tap_projector_run(&pass, source->features, state->values, &span, err));
     tap_arena_release(&source->job.arena, mark);
     const int64_t *rows = source->spec.rows[state->item];
     const int64_t d = source->spec.model->spec.lm.stack.d_model;
     for (int64_t r = 0; r < source->spec.n_rows[state->item]; r++) {
         const int64_t feature = item.sequence->tokens[rows[r]].feature;
-        assert(feature >= 0 && feature < n_feat);
+        assert(feature >= 0 && feature < item.sequence->layout.n_slots);
         memcpy(source->rows + r * d, source->features + feature * d,
                (size_t)d * sizeof(float));
     }
