@@ -328,7 +328,8 @@ static double image_flop(const tap_sweep *sweep, const tap_sweep_image *image)
     const double q_l = (double)l->n_heads * l->d_head,
                  kv_l = (double)l->n_kv_heads * l->d_head;
     const double vision = spec->vision.n_blocks_read * n_v *
-                          (d_v * (4.0 * d_v + 2.0 * v->d_mlp) + 2.0 * n_v * d_v);
+                          (d_v * (4.0 * d_v + 2.0 * v->d_mlp) +
+                           2.0 * (double)tap_vision_rows(&spec->vision) * d_v);
     const double projector = n_v * d_l * (spec->d_projector_in + d_l);
     const double lm = l->n_blocks * n_l *
                       (d_l * (2.0 * q_l + 2.0 * kv_l + 3.0 * l->d_mlp) + n_l * q_l);

@@ -168,12 +168,14 @@ out:
 
 size_t tap_sweep_batch_bytes(const tap_sweep *sweep, const tap_sweep_batch *b)
 {
-    int64_t n_tok = 1, n_floats = 0;
+    int64_t n_tiles = 1, n_tok = 1, n_floats = 0;
     for (int64_t i = 0; i < b->n_runs; i++) {
         const tap_sweep_image *image = &b->images[b->runs[i].image];
         const tap_sequence *s = &image->scene.sequence;
         const bool photo = b->runs[i].source == TAP_SOURCE_PHOTO;
+        const int64_t tiles = image->scene.geometry.n_tiles;
         n_tok = s->last_image + 1 > n_tok ? s->last_image + 1 : n_tok;
+        n_tiles = tiles > n_tiles ? tiles : n_tiles;
         n_floats += b->n_plans * (int64_t)sweep->n_depths *
                     (tap_sweep_rows_of(image, b->runs[i].source)->n +
                      (photo ? s->n_image : 0)) *
@@ -185,7 +187,7 @@ size_t tap_sweep_batch_bytes(const tap_sweep *sweep, const tap_sweep_batch *b)
     const tap_run_options options = {.kernels = sweep->options.kernels,
                                      .n_threads = sweep->options.n_threads};
     return tap_run_bytes(sweep->model, b->n_runs * b->n_plans, b->n_runs * b->n_plans,
-                         n_tok, &options) +
+                         n_tiles, n_tok, &options) +
            (size_t)n_floats * sizeof(float);
 }
 

@@ -254,29 +254,28 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
         const tap_block_plan *plan = block_plan(pass, span);
-        f->args[i] =
-            (tap_attend_args){.n_q = span->n_rows,
-                              .n_k = tap_job_rows(job, pass->stack, span->item),
-                              .rows = pass->kept ? job->items[span->item].read : NULL,
-                              .n_heads = s->n_heads,
-                              .n_kv_heads = s->n_kv_heads,
-                              .d_head = s->d_head,
-                              .causal = pass->stack == TAP_LM,
-                              .segment = pass->stack == TAP_LM
-                                             ? 0
-                                             : tap_vision_rows(&job->model->spec.vision),
-                              .scale = (float)(1.0 / sqrt((double)s->d_head)),
-                              .q = pass->q + query[i] * d_q,
-                              .k = pass->k + from[i] * d_kv,
-                              .v = pass->v + from[i] * d_kv,
-                              .stride_q = d_q,
-                              .stride_kv = d_kv,
-                              .edges = plan ? plan->edges : NULL,
-                              .z = pass->z + span->row * d_q,
-                              .stride_z = d_q,
-                              .receipt = f->receipts + i * s->n_heads,
-                              .scores = pass->scores,
-                              .pattern = pass->pattern};
+        f->args[i] = (tap_attend_args){
+            .n_q = span->n_rows,
+            .n_k = tap_job_rows(job, pass->stack, span->item),
+            .rows = pass->kept ? job->items[span->item].read : NULL,
+            .n_heads = s->n_heads,
+            .n_kv_heads = s->n_kv_heads,
+            .d_head = s->d_head,
+            .causal = pass->stack == TAP_LM,
+            .segment =
+                pass->stack == TAP_LM ? 0 : tap_vision_rows(&job->model->spec.vision),
+            .scale = (float)(1.0 / sqrt((double)s->d_head)),
+            .q = pass->q + query[i] * d_q,
+            .k = pass->k + from[i] * d_kv,
+            .v = pass->v + from[i] * d_kv,
+            .stride_q = d_q,
+            .stride_kv = d_kv,
+            .edges = plan ? plan->edges : NULL,
+            .z = pass->z + span->row * d_q,
+            .stride_z = d_q,
+            .receipt = f->receipts + i * s->n_heads,
+            .scores = pass->scores,
+            .pattern = pass->pattern};
         if (maps) { /* one child at a time: the maps are large */
             job->kernels->attend(&f->args[i], 1, &job->work);
             const int64_t d = s->n_heads * span->n_rows;

@@ -278,8 +278,7 @@ static const refusal refusals[] = {
     {"{\"vision_config\": {\"num_attention_heads\": 7}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.hidden_size' is 1024, which "
      "'num_attention_heads' 7 does not divide"},
-    {"{\"vision_config\": {\"patch_size\": 16, \"image_size\": 15}}", "{}",
-     TAP_EFORMAT,
+    {"{\"vision_config\": {\"patch_size\": 16, \"image_size\": 15}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.image_size' 15 is below 'patch_size' "
      "16"},
     {"{\"vision_config\": {\"image_size\": [336, 224]}}", "{}", TAP_EUNSUPPORTED,
