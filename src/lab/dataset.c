@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tap_reader *const readers[] = {&tap_reader_pascal, &tap_reader_masks};
+static const tap_reader *const readers[] = {&tap_reader_pascal, &tap_reader_masks,
+                                            &tap_reader_coco, &tap_reader_partimagenet,
+                                            &tap_reader_paco};
 
 enum { N_READERS = sizeof readers / sizeof *readers };
 

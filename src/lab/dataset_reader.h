@@ -33,7 +33,8 @@ typedef struct tap_reader {
     void (*close)(void *reader);
 } tap_reader;
 
-extern const tap_reader tap_reader_pascal, tap_reader_masks;
+extern const tap_reader tap_reader_pascal, tap_reader_masks, tap_reader_coco,
+    tap_reader_partimagenet, tap_reader_paco;
 
 /* Appends an object; takes the mask over. mask may be NULL: it is then the union of its
  * parts. A mask of a wrong size becomes the object's fault. */
