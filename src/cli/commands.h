@@ -20,6 +20,7 @@ TAP_NODISCARD tap_status tap_cmd_items(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_patches(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_lens(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_trace(tap_cli *cli, tap_error *err);
+TAP_NODISCARD tap_status tap_cmd_generate(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_conditions(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_help(tap_cli *cli, tap_error *err);

@@ -57,7 +57,46 @@ static tap_status compile_all(tap_subject *s, tap_error *err)
     return TAP_OK;
 }
 
+/* The prompt as it goes to the tokenizer (tap_free it); NULL: the family's own. */
+static tap_status make_prompt(char **out, const tap_cli *cli, const tap_template *chat,
+                              bool with_image, tap_error *err)
+{
+    const char *text = tap_args_text(cli->args, "prompt");
+    if (!text && (chat || !with_image))
+        return TAP_FAIL(
+            err, TAP_EINVAL,
+            "no question; add --prompt TEXT, as in --prompt 'What is this?'");
+    if (!text)
+        return TAP_OK;
+    if (chat)
+        return tap_template_put(out, chat, text, with_image, err);
+    return tap_text_copy(out, text, strlen(text), err);
+}
+
+static tap_status open_scene(tap_subject *s, int64_t *n_new, const tap_cli *cli,
+                             const tap_template *chat, tap_error *err)
+{
+    const char *image = tap_args_argument(cli->args, 1);
+    char *prompt = NULL;
+    tap_status status = make_prompt(&prompt, cli, chat, image != NULL, err);
+    if (status == TAP_OK)
+        status = image ? tap_scene_open(&s->scene, s->model, image, prompt, err)
+                       : tap_scene_text(&s->scene, s->model, prompt, err);
+    tap_free(prompt);
+    TAP_TRY(status);
+    const int64_t room = s->model->spec.lm.n_positions - s->scene.sequence.n_tok;
+    *n_new = *n_new < room ? *n_new : room;
+    return *n_new > 0 ? tap_sequence_extend(&s->scene.sequence, *n_new, err) : TAP_OK;
+}
+
 tap_status tap_subject_open(tap_subject *out, const tap_cli *cli, tap_error *err)
+{
+    int64_t none = 0;
+    return tap_subject_ask(out, &none, cli, NULL, err);
+}
+
+tap_status tap_subject_ask(tap_subject *out, int64_t *n_new, const tap_cli *cli,
+                           const tap_template *chat, tap_error *err)
 {
     static const char *const clean[] = {""};
     tap_subject s = {0};
@@ -76,8 +115,7 @@ tap_status tap_subject_open(tap_subject *out, const tap_cli *cli, tap_error *err
         tap_condition_free(condition);
     }
     TAP_TRY_OUT(tap_model_open(&s.model, s.path, err));
-    TAP_TRY_OUT(tap_scene_open(&s.scene, s.model, tap_args_argument(cli->args, 1),
-                               tap_args_text(cli->args, "prompt"), err));
+    TAP_TRY_OUT(open_scene(&s, n_new, cli, chat, err));
     for (size_t m = 0; m < n_masks; m++)
         TAP_TRY_OUT(read_mask(&s, masks[m], err));
     const tap_group_input input = {.scene = &s.scene,

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "hook/plan.h"
+#include "model/template.h"
 #include "read/group.h"
 
 typedef struct tap_subject {
@@ -22,6 +23,13 @@ typedef struct tap_subject {
 /* Opens MODEL and IMAGE (arguments 0 and 1) with --prompt, --mask and --condition. */
 TAP_NODISCARD tap_status tap_subject_open(tap_subject *out, const tap_cli *cli,
                                           tap_error *err);
+
+/* The same for a question that is answered: --prompt is text with "<image>" or a question
+ * that is put into the template (NULL: only --prompt as it stands). IMAGE may be missing.
+ * The sequence gets room for up to *n_new tokens; *n_new = how many fit. */
+TAP_NODISCARD tap_status tap_subject_ask(tap_subject *out, int64_t *n_new,
+                                         const tap_cli *cli, const tap_template *chat,
+                                         tap_error *err);
 void tap_subject_clear(tap_subject *subject);
 
 #endif

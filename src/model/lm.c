@@ -25,10 +25,17 @@ tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
     return tap_pass_at(pass, TAP_SITE_EMBED, out, d, err);
 }
 
-/* The factors of the angles for a text of n_tok tokens: all of them count, also those after
- * the last row that is run. NULL: all 1. */
-static const float *rope_factors(const tap_rope_spec *rope, int64_t n_tok)
+/* The factors of the angles; NULL: all 1. All tokens of the text count, also those after the
+ * last row that is run, but none that is still to be generated: rows that were kept stay
+ * turned as they were, as in the reference. */
+static const float *rope_factors(const tap_rope_spec *rope,
+                                 const tap_sequence *sequence, const tap_span *span)
 {
+    int64_t n_tok = sequence->n_tok;
+    while (n_tok > 0 && sequence->tokens[n_tok - 1].role == TAP_ROLE_GEN)
+        n_tok--;
+    if (span->first_position > 0)
+        n_tok = span->first_position + span->n_rows;
     if (rope->n_factors == 0)
         return NULL;
     return n_tok > rope->n_short_positions ? rope->long_factors : rope->short_factors;
@@ -42,13 +49,13 @@ void tap_lm_rope(tap_pass *pass)
     for (int64_t s = 0; s < pass->n_spans; s++) {
         const tap_span *span = &pass->spans[s];
         const float *factors =
-            rope_factors(rope, pass->job->items[span->item].sequence->n_tok);
+            rope_factors(rope, pass->job->items[span->item].sequence, span);
         for (int64_t i = 0; i < half; i++) {
             /* f32 at each step, as the reference does */
             const float step = powf(theta, (float)(2 * i) / (float)pass->spec->d_head);
             const float frequency = 1.0F / (factors ? factors[i] * step : step);
             for (int64_t t = 0; t < span->n_rows; t++) {
-                const float angle = (float)t * frequency;
+                const float angle = (float)(span->first_position + t) * frequency;
                 const int64_t at = (span->row + t) * half + i;
                 pass->cos[at] = cosf(angle) * rope->gain;
                 pass->sin[at] = sinf(angle) * rope->gain;

@@ -15,7 +15,8 @@ typedef struct tap_span {
     int64_t item;
     const int64_t *lanes; /* [n_lanes]: lane = item * n_conditions + condition */
     int64_t n_lanes;
-    int64_t row, n_rows; /* in the current buffer */
+    int64_t row, n_rows;    /* in the current buffer */
+    int64_t first_position; /* place of the first row in the sequence */
 } tap_span;
 
 enum { TAP_GROUP_ROWS = 2048 }; /* default: rows that go through a block at once */
@@ -136,7 +137,7 @@ TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out,
                                       tap_error *err);
 TAP_NODISCARD tap_status tap_lm_logits(tap_pass *pass, const float *state,
                                        const tap_span *span, tap_error *err);
-/* cos and sin rows for the spans of the pass: positions 0 .. n_rows - 1 of each. */
+/* cos and sin rows for the spans of the pass, by the position of each row. */
 void tap_lm_rope(tap_pass *pass);
 
 #endif

@@ -26,4 +26,13 @@ TAP_NODISCARD tap_status tap_prompt_compile(tap_sequence *out, const tap_spec *s
                                             tap_error *err);
 void tap_sequence_clear(tap_sequence *sequence);
 
+/* Text alone: a begin token, if the tokenizer puts one, and question tokens. */
+TAP_NODISCARD tap_status tap_sequence_text(tap_sequence *out, const tap_spec *spec,
+                                           const tap_tokenizer *tokenizer,
+                                           const char *text, tap_error *err);
+
+/* Appends n_new places of role TAP_ROLE_GEN, id 0, for tokens to come. */
+TAP_NODISCARD tap_status tap_sequence_extend(tap_sequence *sequence, int64_t n_new,
+                                             tap_error *err);
+
 #endif

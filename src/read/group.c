@@ -26,13 +26,10 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
     static const struct {
         const char *name;
         tap_role role;
-    } roles[] = {{"cls", TAP_ROLE_CLS},
-                 {"image", TAP_ROLE_PATCH},
-                 {"bos", TAP_ROLE_BOS},
-                 {"prefix", TAP_ROLE_PREFIX},
-                 {"question", TAP_ROLE_QUESTION},
-                 {"row_end", TAP_ROLE_ROW_END},
-                 {"pad", TAP_ROLE_PAD}};
+    } roles[] = {{"cls", TAP_ROLE_CLS},           {"image", TAP_ROLE_PATCH},
+                 {"bos", TAP_ROLE_BOS},           {"prefix", TAP_ROLE_PREFIX},
+                 {"question", TAP_ROLE_QUESTION}, {"gen", TAP_ROLE_GEN},
+                 {"row_end", TAP_ROLE_ROW_END},   {"pad", TAP_ROLE_PAD}};
 
     if (strcmp(name, "all") == 0)
         return true;
@@ -49,11 +46,14 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
 static tap_status put_roles(tap_group_set *set, const char *const *names, size_t n,
                             tap_error *err)
 {
+    int64_t last = set->n_tok - 1; /* of the prompt */
+    while (last > 0 && set->tokens[last].role == TAP_ROLE_GEN)
+        last--;
     for (size_t i = 0; i < n; i++) {
         uint64_t *bits = NULL;
         TAP_TRY(put_set(&bits, set, names[i], err));
         for (int64_t t = 0; t < set->n_tok; t++)
-            if (has_role(&set->tokens[t], names[i], t == set->n_tok - 1))
+            if (has_role(&set->tokens[t], names[i], t == last))
                 tap_bits_set(bits, t);
     }
     return TAP_OK;
@@ -130,8 +130,9 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                              tap_error *err)
 {
     static const char *const vision_names[] = {"all", "image", "cls", "thumb"};
-    static const char *const lm_names[] = {
-        "all", "image", "bos", "prefix", "question", "last", "row_end", "pad", "thumb"};
+    static const char *const lm_names[] = {"all",      "image", "bos", "prefix",
+                                           "question", "last",  "gen", "row_end",
+                                           "pad",      "thumb"};
     const tap_scene *scene = input->scene;
     const tap_layout *layout = &scene->sequence.layout;
 

@@ -36,6 +36,16 @@ tap_status tap_scene_open(tap_scene *out, const tap_model *model,
     return status;
 }
 
+tap_status tap_scene_text(tap_scene *out, const tap_model *model, const char *prompt,
+                          tap_error *err)
+{
+    tap_scene scene = {.model = model};
+    TAP_TRY(tap_sequence_text(&scene.sequence, &model->spec, model->tokenizer, prompt,
+                              err));
+    *out = scene;
+    return TAP_OK;
+}
+
 void tap_scene_clear(tap_scene *scene)
 {
     tap_pixels_clear(&scene->pixels);

@@ -26,6 +26,9 @@ TAP_NODISCARD tap_status tap_scene_open(tap_scene *out, const tap_model *model,
 TAP_NODISCARD tap_status tap_scene_make(tap_scene *out, const tap_model *model,
                                         const tap_image *image, const char *prompt,
                                         tap_error *err);
+/* A prompt without a picture: no pixels, no patches. */
+TAP_NODISCARD tap_status tap_scene_text(tap_scene *out, const tap_model *model,
+                                        const char *prompt, tap_error *err);
 void tap_scene_clear(tap_scene *scene);
 
 /* Patches of the vision grid: n_tiles * n_rows * n_cols. */

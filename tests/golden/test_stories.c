@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "model/decode.h"
 #include "model/run.h"
 
 #define FOLDER "../shared/data/models/stories260K/"
@@ -255,11 +256,56 @@ static void greedy_text_is_the_documented_one(void **state)
     tap_file_unmap(&s.file);
 }
 
+/* The same text row by row, with keys and values kept. */
+static void cached_text_is_the_documented_one(void **state)
+{
+    (void)state;
+    if (!is_here())
+        skip();
+    tap_error err;
+    char *tokens = NULL;
+    size_t n_bytes = 0;
+    stories s;
+    open_stories(&s);
+    assert_int_equal(
+        tap_file_read(&tokens, &n_bytes, FOLDER "expected-tokens.tsv", 1 << 20, &err),
+        0);
+    int32_t want[MAX_TOKENS], ids[MAX_TOKENS] = {0};
+    static tap_token places[MAX_TOKENS];
+    const int64_t n = read_ids(want, cell(tokens, 2, 1));
+    ids[0] = want[0];
+    for (int64_t t = 0; t < n; t++)
+        places[t] =
+            (tap_token){.role = t ? TAP_ROLE_GEN : TAP_ROLE_PREFIX, .feature = -1};
+    const tap_sequence sequence = {.n_tok = n, .ids = ids, .tokens = places};
+    const tap_plan *clean = NULL;
+    const tap_item item = {.sequence = &sequence, .plans = &clean};
+    const tap_run_options options = {.n_threads = 1};
+    tap_decoder *decoder = NULL;
+    assert_int_equal(tap_decoder_open(&decoder, &s.model, &item, &options, &err), 0);
+    for (int64_t t = 1; t < n; t++) {
+        const float *z = tap_decoder_logits(decoder);
+        int32_t best = 0;
+        for (int32_t v = 1; v < s.model.spec.lm.d_vocab; v++)
+            best = z[v] > z[best] ? v : best;
+        assert_int_equal(best, want[t]);
+        assert_int_equal(tap_decoder_step(decoder, best, &err), TAP_OK);
+    }
+    assert_int_equal(tap_decoder_room(decoder), 0);
+    assert_int_equal(tap_decoder_step(decoder, 0, &err), TAP_EINVAL);
+    print_message("%lld tokens equal\n", (long long)n - 1);
+    tap_decoder_close(decoder);
+    tap_free(tokens);
+    tap_free(s.turned);
+    tap_file_unmap(&s.file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_the_documented_ones),
         cmocka_unit_test(greedy_text_is_the_documented_one),
+        cmocka_unit_test(cached_text_is_the_documented_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

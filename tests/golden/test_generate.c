@@ -1,0 +1,203 @@
+/* Answers against transformers' own generate: tokens equal, logits of each step within 1e-4
+ * of their rms, clean and under cuts of the answer's and the question's rows. And the cached
+ * way against a run over the whole sequence: the same bits.
+ * tools/make_generate_golden.py made the vectors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "format/safetensors.h"
+#include "model/generate.h"
+#include "read/group.h"
+
+#define FOLDER "tests/golden/llava/"
+
+enum { N_NEW = 12 };
+
+static void check(tap_status status, const tap_error *err)
+{
+    if (status != TAP_OK)
+        print_error("%s\n", err->message);
+    assert_int_equal(status, TAP_OK);
+}
+
+typedef struct golden {
+    tap_model *model;
+    tap_safetensors *expected;
+    tap_scene scene;
+    tap_groups groups;
+    double worst;
+    int n_compared;
+} golden;
+
+static tap_plan *plan_of(const golden *g, const char *name)
+{
+    const tap_spec *spec = &g->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    char key[48];
+    tap_condition *condition = NULL;
+    tap_plan *plan = NULL;
+    tap_error err;
+    (void)snprintf(key, sizeof key, "condition.%s", name);
+    check(tap_condition_parse(&condition, tap_safetensors_metadata(g->expected, key),
+                              &err),
+          &err);
+    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
+    tap_condition_free(condition);
+    return plan;
+}
+
+static const tap_tensor *find(const golden *g, const char *condition, const char *name)
+{
+    char full[64];
+    (void)snprintf(full, sizeof full, "%s/%s", condition, name);
+    const int64_t i = tap_safetensors_find(g->expected, full);
+    assert_true(i >= 0);
+    return tap_safetensors_tensor(g->expected, i);
+}
+
+static void compare(golden *g, const tap_tensor *want, int64_t row, const float *logits)
+{
+    const int64_t n = g->model->spec.lm.d_vocab;
+    double rms = 0.0, worst = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        float exact;
+        tap_widen(&exact, want, row * n + i, 1);
+        rms += (double)exact * (double)exact;
+        worst = fmax(worst, fabs((double)logits[i] - (double)exact));
+    }
+    const double error = worst / sqrt(rms / (double)n);
+    assert_true(error <= 1e-4);
+    g->worst = fmax(g->worst, error);
+    g->n_compared++;
+}
+
+/* Logits behind row n_rows - 1 by a run over all rows. */
+static tap_status keep(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)err;
+    memcpy(owner, state->values + (state->n_rows - 1) * state->d,
+           (size_t)state->d * sizeof(float));
+    return TAP_OK;
+}
+
+static void run_whole(float *logits, const golden *g, const tap_plan *plan,
+                      int64_t n_rows, int n_threads)
+{
+    const int64_t last = n_rows - 1;
+    const tap_item item = {.pixels = &g->scene.pixels,
+                           .sequence = &g->scene.sequence,
+                           .plans = &plan,
+                           .read = &last,
+                           .n_read = 1};
+    const tap_wanted wanted = {.once = {[TAP_SITE_LOGITS] = true}};
+    const tap_sink sink = {.owner = logits, .wanted = &wanted, .put = keep};
+    const tap_run_options options = {.n_threads = n_threads};
+    tap_error err;
+    check(tap_run(NULL, g->model, &item, 1, 1, &options, &sink, &err), &err);
+}
+
+static void run_condition(golden *g, const char *name, int n_threads)
+{
+    tap_plan *plan = plan_of(g, name);
+    const tap_plan *const plans[] = {plan};
+    const tap_item item = {
+        .pixels = &g->scene.pixels, .sequence = &g->scene.sequence, .plans = plans};
+    const tap_run_options options = {.n_threads = n_threads};
+    const tap_tensor *ids = find(g, name, "ids"), *logits = find(g, name, "logits");
+    const int64_t d_vocab = g->model->spec.lm.d_vocab;
+    const int64_t n_prompt = g->scene.sequence.n_tok - N_NEW;
+    tap_decoder *decoder = NULL;
+    float *whole = NULL;
+    tap_choice *scratch = NULL;
+    tap_error err;
+    check(tap_alloc(&whole, (size_t)d_vocab, sizeof *whole, "a test", &err), &err);
+    check(tap_alloc(&scratch, (size_t)d_vocab, sizeof *scratch, "a test", &err), &err);
+    check(tap_decoder_open(&decoder, g->model, &item, &options, &err), &err);
+    for (int64_t t = 0; t < N_NEW; t++) {
+        const float *found = tap_decoder_logits(decoder);
+        int32_t id = 0, want = 0;
+        compare(g, logits, t, found);
+        run_whole(whole, g, plan, n_prompt + t, 3 - n_threads);
+        assert_memory_equal(found, whole, (size_t)d_vocab * sizeof *whole);
+        check(tap_sample(&id, &(tap_sampling){0}, found, scratch, d_vocab, t, &err),
+              &err);
+        memcpy(&want, (const unsigned char *)ids->bytes + (size_t)t * sizeof want,
+               sizeof want);
+        assert_int_equal(id, want);
+        g->scene.sequence.ids[n_prompt + t] = id; /* for the whole run */
+        if (t + 1 < N_NEW)
+            check(tap_decoder_step(decoder, id, &err), &err);
+    }
+    const tap_head_receipt receipt = tap_decoder_receipt(decoder);
+    assert_true(receipt.allowed > 0);
+    if (strcmp(name, "gen") == 0) /* every edge from the answer to the image */
+        assert_int_equal(receipt.cut, (N_NEW - 1) * g->scene.sequence.n_image *
+                                          g->model->spec.lm.stack.n_heads *
+                                          g->model->spec.lm.stack.n_blocks);
+    if (strcmp(name, "clean") == 0)
+        assert_int_equal(receipt.cut, 0);
+    tap_decoder_close(decoder);
+    tap_plan_free(plan);
+    tap_free(whole);
+    tap_free(scratch);
+}
+
+static void run_checkpoint(const char *folder)
+{
+    static const char *const names[] = {"clean", "gen", "both", "scale"};
+    golden g = {0};
+    tap_error err;
+    char path[96];
+    check(tap_model_open(&g.model, folder, &err), &err);
+    (void)snprintf(path, sizeof path, "%s/generate.safetensors", folder);
+    check(tap_safetensors_open(&g.expected, path, &err), &err);
+    check(tap_scene_open(&g.scene, g.model, FOLDER "photo.png",
+                         tap_safetensors_metadata(g.expected, "prompt"), &err),
+          &err);
+    check(tap_sequence_extend(&g.scene.sequence, N_NEW, &err), &err);
+    const tap_group_input input = {.scene = &g.scene, .threshold = 0.5};
+    check(tap_group_compile(&g.groups, &input, &err), &err);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        run_condition(&g, names[i], 1 + (int)(i % 2));
+    print_message("%s: %d tokens equal, largest error of logits %.2g of the rms; "
+                  "cached and uncached bits equal\n",
+                  folder, g.n_compared, g.worst);
+    assert_int_equal(g.n_compared, 4 * N_NEW);
+    tap_groups_clear(&g.groups);
+    tap_scene_clear(&g.scene);
+    tap_safetensors_close(g.expected);
+    tap_model_close(g.model);
+}
+
+static void multi_head_answers_are_the_reference_ones(void **state)
+{
+    (void)state;
+    run_checkpoint(FOLDER "mha");
+}
+
+static void grouped_query_answers_are_the_reference_ones(void **state)
+{
+    (void)state;
+    run_checkpoint(FOLDER "gqa");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(multi_head_answers_are_the_reference_ones),
+        cmocka_unit_test(grouped_query_answers_are_the_reference_ones),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
