@@ -1,0 +1,254 @@
+/* Every family stage by stage against the reference implementation: tiny checkpoints in the
+ * layout that users have, two pictures, clean and under cuts. Bound: the largest error of a
+ * stage is at most 1e-4 of its rms; ids and pixels are equal. Lines that begin with "parity"
+ * are the table of docs/parity.md (tools/parity_table). tools/make_family_golden.py made the
+ * vectors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "format/safetensors.h"
+#include "model/run.h"
+#include "read/group.h"
+
+#define FOLDER "tests/golden/families/"
+
+static const char *const condition_names[] = {"clean", "encoder", "decoder"};
+
+enum { N_CONDITIONS = 3, N_STAGES = 6 };
+
+static const char *const stage_names[N_STAGES] = {
+    "vision depths", "features", "projector", "decoder depths", "logits", "pixels"};
+
+typedef struct golden {
+    const char *family, *picture;
+    tap_model *model;
+    tap_safetensors *expected;
+    tap_scene scene;
+    int compared[N_STAGES];
+    double worst[N_STAGES];
+} golden;
+
+static void check(tap_status status, const tap_error *err)
+{
+    if (status != TAP_OK)
+        print_error("%s\n", err->message);
+    assert_int_equal(status, TAP_OK);
+}
+
+static const tap_tensor *find(const golden *g, const char *condition, const char *name)
+{
+    char full[96];
+    (void)snprintf(full, sizeof full, "%s/%s%s%s", g->picture, condition,
+                   condition[0] ? "/" : "", name);
+    const int64_t i = tap_safetensors_find(g->expected, full);
+    return i < 0 ? NULL : tap_safetensors_tensor(g->expected, i);
+}
+
+static void compare(golden *g, int stage, const char *name, const tap_tensor *want,
+                    const float *values, int64_t n)
+{
+    if (tap_tensor_count(want) != n)
+        print_error("%s: %lld values, expected %lld\n", name, (long long)n,
+                    (long long)tap_tensor_count(want));
+    assert_int_equal(tap_tensor_count(want), n);
+    double rms = 0.0, worst = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        float exact;
+        tap_widen(&exact, want, i, 1);
+        rms += (double)exact * (double)exact;
+        worst = fmax(worst, fabs((double)values[i] - (double)exact));
+    }
+    const double error = worst / sqrt(rms / (double)n);
+    if (!(error <= 1e-4))
+        print_error("%s %s %s: error %g of the rms\n", g->family, g->picture, name,
+                    error);
+    assert_true(error <= 1e-4);
+    g->worst[stage] = fmax(g->worst[stage], error);
+    g->compared[stage]++;
+}
+
+/* The golden name of a state, and the line of the table that it belongs to. */
+static int name_of(char out[48], const golden *g, const tap_state *s)
+{
+    const bool vision = s->stack == TAP_VISION;
+    const int n =
+        vision ? g->model->spec.vision.n_blocks_read : g->model->spec.lm.stack.n_blocks;
+    if (s->block >= 0) {
+        (void)snprintf(out, 48, "%s.depth.%d", vision ? "vision" : "lm",
+                       s->site == TAP_SITE_RESID_PRE ? s->block : n);
+        return vision ? 0 : 3;
+    }
+    (void)snprintf(out, 48, "%s", tap_site_about(s->site)->name);
+    return s->site == TAP_SITE_FEATURES ? 1 : s->site == TAP_SITE_LOGITS ? 4 : 2;
+}
+
+static tap_status put(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)err;
+    golden *g = owner;
+    char name[48];
+    const int stage = name_of(name, g, state);
+    for (int64_t c = 0; c < state->n_conditions; c++) {
+        const tap_tensor *want = find(g, condition_names[state->conditions[c]], name);
+        if (want)
+            compare(g, stage, name, want, state->values, state->n_rows * state->d);
+    }
+    return TAP_OK;
+}
+
+static void want_all(tap_wanted *wanted, const golden *g)
+{
+    const tap_spec *spec = &g->model->spec;
+    const int n[] = {spec->vision.n_blocks_read, spec->lm.stack.n_blocks};
+    wanted->once[TAP_SITE_FEATURES] = wanted->once[TAP_SITE_PROJECTOR_OUT] = true;
+    wanted->once[TAP_SITE_LOGITS] = n[TAP_LM] > 0;
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        for (int b = 0; b < n[s]; b++)
+            tap_bits_set(wanted->blocks[s][TAP_SITE_RESID_PRE], b);
+        if (n[s] > 0)
+            tap_bits_set(wanted->blocks[s][TAP_SITE_RESID_POST], n[s] - 1);
+    }
+}
+
+/* ids are the reference's own; pixels too, in every bit unless the family's thumbnail is
+ * interpolated in floats (then within 1e-5). */
+static void check_input(golden *g)
+{
+    const tap_sequence *s = &g->scene.sequence;
+    const tap_tensor *ids = find(g, "", "ids");
+    assert_true(ids || s->n_tok == 0);
+    if (ids)
+        assert_int_equal(tap_tensor_count(ids), s->n_tok);
+    for (int64_t t = 0; ids && t < s->n_tok; t++) {
+        int32_t id;
+        memcpy(&id, (const unsigned char *)ids->bytes + (size_t)t * sizeof id,
+               sizeof id);
+        if (s->tokens[t].feature >= 0 && id < 0)
+            continue; /* image rows have no word there */
+        assert_int_equal(s->ids[t], id);
+    }
+    const tap_tensor *pixels = find(g, "", "pixels");
+    const int64_t n = tap_tensor_count(pixels), side = g->scene.pixels.side_px;
+    assert_int_equal(n, g->scene.pixels.n_tiles * 3 * side * side);
+    const bool floats = g->model->spec.preprocess.fit == TAP_FIT_HD;
+    const int64_t n_loose = floats ? 3 * side * side : 0; /* the thumbnail is first */
+    if (n_loose)
+        compare(g, 5, "pixels", pixels, g->scene.pixels.values, n);
+    assert_memory_equal(g->scene.pixels.values + n_loose,
+                        (const float *)pixels->bytes + n_loose,
+                        (size_t)(n - n_loose) * sizeof(float));
+}
+
+static void run_picture(golden *g, const tap_kernels *kernels)
+{
+    tap_error err;
+    char path[128];
+    const char *prompt = tap_safetensors_metadata(g->expected, "prompt");
+    tap_groups groups = {0};
+    tap_plan *plans[N_CONDITIONS] = {NULL};
+    const tap_plan *borrowed[N_CONDITIONS];
+    (void)snprintf(path, sizeof path, FOLDER "%s.png", g->picture);
+    check(tap_scene_open(&g->scene, g->model, path, prompt, &err), &err);
+    check_input(g);
+    const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
+    check(tap_group_compile(&groups, &input, &err), &err);
+    const tap_spec *spec = &g->model->spec;
+    const tap_plan_sizes sizes = {
+        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
+        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
+        .causal = {false, true}};
+    int64_t n_conditions = 0;
+    for (int c = 0; c < N_CONDITIONS; c++) {
+        char key[48];
+        (void)snprintf(key, sizeof key, "condition.%s", condition_names[c]);
+        const char *text = tap_safetensors_metadata(g->expected, key);
+        tap_condition *condition = NULL;
+        if (!text)
+            break;
+        check(tap_condition_parse(&condition, text, &err), &err);
+        check(tap_plan_compile(&plans[c], condition, &groups, &sizes, &err), &err);
+        tap_condition_free(condition);
+        borrowed[n_conditions++] = plans[c];
+    }
+    tap_wanted wanted = {0};
+    want_all(&wanted, g);
+    const tap_item item = {
+        .pixels = &g->scene.pixels, .sequence = &g->scene.sequence, .plans = borrowed};
+    const tap_sink sink = {.owner = g, .wanted = &wanted, .put = put};
+    const tap_run_options options = {
+        .kernels = kernels, .n_threads = 2, .all_rows = true};
+    check(tap_run(NULL, g->model, &item, 1, n_conditions, &options, &sink, &err), &err);
+    for (int c = 0; c < N_CONDITIONS; c++)
+        tap_plan_free(plans[c]);
+    tap_groups_clear(&groups);
+    tap_scene_clear(&g->scene);
+}
+
+static void run_family(const char *family)
+{
+    static const char *const pictures[] = {"wide", "tall"};
+    const tap_kernels *tables[] = {tap_kernels_cpu(), &tap_kernels_ref};
+    golden g = {.family = family};
+    tap_error err;
+    char path[128];
+    (void)snprintf(path, sizeof path, FOLDER "%s", family);
+    check(tap_model_open(&g.model, path, &err), &err);
+    (void)snprintf(path, sizeof path, FOLDER "%s/expected.safetensors", family);
+    check(tap_safetensors_open(&g.expected, path, &err), &err);
+    for (int k = 0; k < 2; k++)
+        for (int p = 0; p < 2; p++) {
+            g.picture = pictures[p];
+            run_picture(&g, tables[k]);
+        }
+    const tap_spec *spec = &g.model->spec;
+    /* clean and two cuts of one picture, clean of the other, on two tables */
+    assert_int_equal(g.compared[0], 2 * 3 * (spec->vision.n_blocks_read + 1));
+    assert_true(g.compared[2] > 0);
+    if (spec->lm.stack.n_blocks > 0) {
+        assert_int_equal(g.compared[3], 2 * (3 * (spec->lm.stack.n_blocks + 1) + 1));
+        assert_int_equal(g.compared[4], 2 * (3 + 1));
+    }
+    for (int s = 0; s < N_STAGES; s++)
+        if (g.compared[s] > 0)
+            print_message("parity | %s | %s | %d | %.1e\n", family, stage_names[s],
+                          g.compared[s], g.worst[s]);
+    tap_safetensors_close(g.expected);
+    tap_model_close(g.model);
+}
+
+static void llava_next(void **state)
+{
+    (void)state;
+    run_family("llava-next");
+}
+
+static void llava_next_mistral_shards_and_other_files(void **state)
+{
+    (void)state;
+    run_family("llava-next-mistral");
+}
+
+static void llava_onevision(void **state)
+{
+    (void)state;
+    run_family("llava-onevision");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llava_next),
+        cmocka_unit_test(llava_next_mistral_shards_and_other_files),
+        cmocka_unit_test(llava_onevision),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

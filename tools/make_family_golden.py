@@ -1,0 +1,384 @@
+"""Makes tests/golden/families: for each family a tiny checkpoint with random weights in the
+layout that its users have, and what the reference implementation computes on it, stage by
+stage, clean and under cuts.
+
+    python tools/make_family_golden.py [OUT [FAMILY ...]]
+
+Reference: transformers on PyTorch, eager attention, f32 (weights are stored as bf16). Where
+a family is remote code, its own classes cannot be had here: they are composed below of
+reference parts, and docs/parity.md says so. Cuts are additive masks handed to the attention
+modules by hooks; nothing of tapetum takes part. Versions: requirements.txt.
+
+expected.safetensors of each holds, for each picture P (wide: photo.png of the llava folder,
+tall: its middle, 61 x 96 after a turn), f32 unless said otherwise:
+  P/ids i32 [n_tok]             image rows carry the image token
+  P/pixels [n_tiles][3][side][side]
+and for each condition C, whose text stands in the metadata as "condition.C" (tall: clean):
+  P/C/vision.depth.D [n_tiles rows][d]   tiles one after the other
+  P/C/vision.features                    where a reference module sees them
+  P/C/projector.out [n][d]               before newlines are put in
+  P/C/lm.depth.D [n_tok][d_lm]           the last one without the final norm
+  P/C/lm.logits [d_vocab]                of the last token
+"""
+
+import json
+import os
+import shutil
+import sys
+
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import (CLIPVisionConfig, LlamaConfig, LlavaNextConfig,
+                          LlavaNextForConditionalGeneration, LlavaNextProcessor,
+                          LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration,
+                          PreTrainedTokenizerFast, Qwen2Config, SiglipVisionConfig)
+from transformers.models.llava_next.image_processing_pil_llava_next import (
+    LlavaNextImageProcessorPil)
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from make_llava_golden import (cut_masks, fill_weights, make_photo,  # noqa: E402
+                               make_tokenizer, save_sorted, write_json)
+
+PROMPT = "USER: <image>\nWhat is the part of this animal? ASSISTANT:"
+CONDITIONS = {"clean": "", "encoder": "vision: image <- image", "decoder": "lm: image <- image"}
+ATOMS = {"clean": [],
+         "encoder": [("vision", None, None, ["image"], ["image"], 0)],
+         "decoder": [("lm", None, None, ["image"], ["image"], 0)]}
+
+
+def tokenizer_of(tok):
+    return PreTrainedTokenizerFast(tokenizer_object=tok, bos_token="<s>", eos_token="</s>",
+                                   unk_token="<unk>", pad_token="<pad>")
+
+
+def save_model(model, directory, rename=None, shards=1, drop=()):
+    """As bf16, in one file or in several with an index."""
+    tensors = {}
+    for name, p in model.state_dict().items():
+        if name not in drop:
+            tensors[rename(name) if rename else name] = p.detach().to(torch.bfloat16).clone()
+    save_tensors(tensors, directory, shards)
+
+
+def save_tensors(tensors, directory, shards=1):
+    if shards == 1:
+        save_file(tensors, f"{directory}/model.safetensors", metadata={"format": "pt"})
+        return
+    names, weight_map = sorted(tensors), {}
+    for s in range(shards):
+        file = f"model-{s + 1:05d}-of-{shards:05d}.safetensors"
+        part = {n: tensors[n] for n in names[s::shards]}
+        save_file(part, f"{directory}/{file}", metadata={"format": "pt"})
+        weight_map |= {n: file for n in part}
+    write_json(f"{directory}/model.safetensors.index.json", {
+        "metadata": {"total_size": sum(t.nbytes for t in tensors.values())},
+        "weight_map": weight_map})
+
+
+def save_processor(processor, directory):
+    """The processor's own file alone; the tokenizer is written by main."""
+    processor.save_pretrained(f"{directory}/p")
+    shutil.move(f"{directory}/p/processor_config.json", f"{directory}/processor_config.json")
+    shutil.rmtree(f"{directory}/p")
+
+
+class Parts:
+    """Where the stages of a reference model are."""
+
+    def __init__(self, model, first, tower, projector, text, head_call):
+        self.model, self.first, self.tower = model, first, tower
+        self.projector, self.text, self.call = projector, text, head_call
+
+
+def run(parts, inputs, groups, atoms, n_read):
+    stages, hooks = {}, []
+
+    def keep(name):
+        def hook(_module, _args, output):
+            value = output[0] if isinstance(output, tuple) else output
+            stages[name] = value.reshape(-1, value.shape[-1]).clone()
+        return hook
+
+    def keep_input(name):
+        def hook(_module, args, kwargs):
+            value = args[0] if args else kwargs["hidden_states"]
+            stages[name] = value.reshape(-1, value.shape[-1]).clone()
+        return hook
+
+    def add_mask(mask):
+        def hook(_module, args, kwargs):
+            base = kwargs.get("attention_mask")
+            kwargs["attention_mask"] = mask if base is None else base + mask
+            return args, kwargs
+        return hook
+
+    hooks.append(parts.first.register_forward_hook(keep("vision.depth.0")))
+    for b in range(n_read):
+        hooks.append(parts.tower[b].register_forward_hook(keep(f"vision.depth.{b + 1}")))
+    hooks.append(parts.projector.register_forward_hook(keep("projector.out")))
+    hooks.append(parts.text[0].register_forward_pre_hook(keep_input("lm.depth.0"),
+                                                         with_kwargs=True))
+    for b, layer in enumerate(parts.text):
+        hooks.append(layer.register_forward_hook(keep(f"lm.depth.{b + 1}")))
+    for stack, layers in (("vision", parts.tower), ("lm", parts.text)):
+        config = layers[0].self_attn.config
+        for layer, mask in zip(layers, cut_masks(atoms, stack, len(layers),
+                                                 config.num_attention_heads, groups)):
+            if mask is not None:
+                hooks.append(layer.self_attn.register_forward_pre_hook(add_mask(mask),
+                                                                       with_kwargs=True))
+    with torch.no_grad():
+        stages["lm.logits"] = parts.call(inputs)[0, -1]
+    for h in hooks:
+        h.remove()
+    return stages
+
+
+def expect(name, directory, parts, prepare, image_id, n_read, has_cls, prompt, photos):
+    """prepare(image) -> ids [n], pixels [tiles][3][side][side], inputs of the model."""
+    out = {}
+    for picture, image in photos.items():
+        ids, pixels, inputs = prepare(image)
+        out[f"{picture}/ids"], out[f"{picture}/pixels"] = ids.int(), pixels.float()
+        is_image = ids == image_id
+        where = torch.arange(len(ids))
+        out_of_clean = None
+        for condition, atoms in ATOMS.items():
+            if picture != "wide" and condition != "clean":
+                continue
+            roles = parts.roles(ids, image) if hasattr(parts, "roles") else is_image
+            rows = torch.arange(parts.n_rows)
+            groups = {"vision": {"all": rows >= 0, "cls": rows < int(has_cls),
+                                 "image": rows >= int(has_cls)},
+                      "lm": {"all": where >= 0, "image": roles}}
+            stages = run(parts, inputs, groups, atoms, n_read)
+            last = max((k for k in stages if k.startswith("lm.depth.")),
+                       key=lambda k: int(k.split(".")[-1]))
+            if condition == "clean":
+                out_of_clean = stages
+            print(f"{name} {picture} {condition:8s} {len(pixels)} tiles, {len(ids)} tokens, "
+                  f"rms of lm.depth.0 {stages['lm.depth.0'].std():.2f}, last "
+                  f"{stages[last].std():.2f}, differs from clean "
+                  f"{(stages[last] - out_of_clean[last]).std():.2f}")
+            for stage, value in stages.items():
+                assert torch.isfinite(value).all(), (condition, stage)
+                if picture == "tall" and stage not in ("lm.depth.0", "lm.logits"):
+                    continue
+                out[f"{picture}/{condition}/{stage}"] = value.contiguous().float()
+    meta = {f"condition.{k}": v for k, v in CONDITIONS.items()}
+    meta |= {"prompt": prompt,
+             "made by": f"torch {torch.__version__}, transformers {transformers.__version__}"}
+    save_sorted(out, f"{directory}/expected.safetensors", meta)
+    back = load_file(f"{directory}/expected.safetensors")
+    assert all(torch.equal(back[k], v) for k, v in out.items())
+
+
+def newline_roles(count_row, is_image):
+    """The places of image rows that stand for patches: count_row(i) says so of row i."""
+    roles = is_image.clone()
+    for i, at in enumerate(is_image.nonzero()[:, 0].tolist()):
+        roles[at] = count_row(i)
+    return roles
+
+
+# ---- LLaVA-NeXT and LLaVA-OneVision ----
+
+def pinpoints(side, rows_cols):
+    return [[r * side, c * side] for r, c in rows_cols]
+
+
+def load(cls, directory):
+    model, info = cls.from_pretrained(directory, dtype=torch.float32,
+                                      attn_implementation="eager", output_loading_info=True)
+    assert not info["missing_keys"] and not info["mismatched_keys"], info
+    return model.eval()
+
+
+def llava_parts(model, first):
+    tower = model.model.vision_tower
+    parts = Parts(model, first, tower.encoder.layers, model.model.multi_modal_projector,
+                  model.model.language_model.layers,
+                  lambda inputs: model(**inputs, use_cache=False).logits)
+    v = model.config.vision_config
+    parts.side = v.image_size // v.patch_size
+    return parts
+
+
+def anyres(name, directory, model, processor, tok, photos, has_cls, n_read):
+    tower = model.model.vision_tower
+    parts = llava_parts(model, tower.pre_layrnorm if has_cls else tower.embeddings)
+    parts.n_rows = parts.side ** 2 + has_cls
+    image_id = tok.token_to_id("<image>")
+
+    def prepare(image):
+        batch = processor(image, PROMPT, return_tensors="pt")
+        inputs = {k: batch[k] for k in ("input_ids", "pixel_values", "image_sizes")}
+        return batch["input_ids"][0], batch["pixel_values"][0], inputs
+
+    newline = model.model.image_newline
+
+    def roles(ids, image):
+        """Image rows that are not the newline vector, found by their values."""
+        _, _, inputs = prepare(image)
+        with torch.no_grad():
+            rows = model.model.get_image_features(
+                inputs["pixel_values"], inputs["image_sizes"]).pooler_output[0]
+        return newline_roles(lambda i: not torch.equal(rows[i], newline), ids == image_id)
+
+    parts.roles = roles
+    expect(name, directory, parts, prepare, image_id, n_read, has_cls, PROMPT, photos)
+
+
+def old_next_name(name):
+    """Names of the hub's files, written by transformers 4.39."""
+    if name.startswith("model.vision_tower."):
+        return name.replace("model.vision_tower.", "vision_tower.vision_model.", 1)
+    if name.startswith("model.language_model."):
+        return name.replace("model.language_model.", "language_model.model.", 1)
+    return {"lm_head.weight": "language_model.lm_head.weight"}.get(
+        name, name.removeprefix("model."))
+
+
+def make_llava_next(directory, tok, vocab, photos):
+    side, patch = 28, 7
+    points = pinpoints(side, [(1, 2), (2, 1), (2, 2), (3, 1), (1, 3)])
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+            image_size=side, patch_size=patch, projection_dim=16),
+        text_config=LlamaConfig(
+            vocab_size=vocab, hidden_size=48, intermediate_size=80, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512,
+            rms_norm_eps=1e-5),
+        image_token_index=tok.token_to_id("<image>"), image_grid_pinpoints=points)
+    model = LlavaNextForConditionalGeneration(config)
+    fill_weights(model, 11)
+    config.save_pretrained(directory)
+    save_model(model, directory)
+    processor = LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessorPil(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side},
+            image_grid_pinpoints=points),
+        tokenizer=tokenizer_of(tok), patch_size=patch,
+        vision_feature_select_strategy="default", num_additional_image_tokens=1)
+    save_processor(processor, directory)
+    model = load(LlavaNextForConditionalGeneration, directory)
+    anyres("llava-next", directory, model, processor, tok, photos, True, 2)
+
+
+def make_llava_next_mistral(directory, tok, vocab, photos):
+    """As the hub has it: old names, shards, a list of other files beside them."""
+    side, patch = 24, 6
+    points = pinpoints(side, [(1, 2), (2, 1), (2, 2), (3, 1), (1, 3)])
+    write_json(f"{directory}/config.json", {
+        "architectures": ["LlavaNextForConditionalGeneration"], "model_type": "llava_next",
+        "ignore_index": -100, "image_token_index": tok.token_to_id("<image>"),
+        "image_grid_pinpoints": points, "projector_hidden_act": "gelu",
+        "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+        "use_image_newline_parameter": True, "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        "text_config": {
+            "model_type": "mistral", "vocab_size": vocab, "hidden_size": 40,
+            "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "max_position_embeddings": 1024, "rms_norm_eps": 1e-5,
+            "rope_theta": 1000000.0, "sliding_window": None},
+        "vision_config": {
+            "model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 56,
+            "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": side,
+            "patch_size": patch, "projection_dim": 16}})
+    write_json(f"{directory}/preprocessor_config.json", {
+        "image_processor_type": "LlavaNextImageProcessor", "do_resize": True,
+        "size": {"shortest_edge": side}, "resample": 3, "do_center_crop": True,
+        "crop_size": {"height": side, "width": side}, "do_rescale": True,
+        "rescale_factor": 0.00392156862745098, "do_normalize": True, "do_convert_rgb": True,
+        "image_grid_pinpoints": points, "do_pad": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711]})
+    model = LlavaNextForConditionalGeneration(LlavaNextConfig.from_pretrained(directory))
+    fill_weights(model, 12)
+    save_model(model, directory, old_next_name, shards=2)
+    for name, text in (("README.md", "A model card.\n"), ("training_args.bin", "no weights"),
+                       ("optimizer.pt", "no weights either")):
+        with open(f"{directory}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+    processor = LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessorPil(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side},
+            image_grid_pinpoints=points),
+        tokenizer=tokenizer_of(tok), patch_size=patch,
+        vision_feature_select_strategy="default", num_additional_image_tokens=1)
+    model = load(LlavaNextForConditionalGeneration, directory)
+    anyres("llava-next-mistral", directory, model, processor, tok, photos, True, 2)
+
+
+def make_llava_onevision(directory, tok, vocab, photos):
+    """Pixels left over beside the patches (27 = 3 * 8 + 3), a map that is shrunk."""
+    side, patch = 27, 8
+    points = pinpoints(side, [(r, c) for r in range(1, 5) for c in range(1, 5)])
+    config = LlavaOnevisionConfig(
+        vision_config=SiglipVisionConfig(
+            hidden_size=36, intermediate_size=60, num_hidden_layers=2, num_attention_heads=3,
+            image_size=side, patch_size=patch, vision_use_head=False),
+        text_config=Qwen2Config(
+            vocab_size=vocab, hidden_size=48, intermediate_size=80, num_hidden_layers=2,
+            num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=512,
+            rope_theta=1e6, rms_norm_eps=1e-6, tie_word_embeddings=True,
+            bos_token_id=1, eos_token_id=2),
+        image_token_index=tok.token_to_id("<image>"), image_grid_pinpoints=points,
+        vision_aspect_ratio="anyres_max_4", tie_word_embeddings=True)
+    model = LlavaOnevisionForConditionalGeneration(config)
+    model.tie_weights()
+    fill_weights(model, 13)
+    config.save_pretrained(directory)
+    save_model(model, directory, drop=("lm_head.weight",))
+    images = LlavaOnevisionImageProcessorPil(
+        size={"height": side, "width": side}, image_grid_pinpoints=points,
+        image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    images.save_pretrained(directory)
+    model = load(LlavaOnevisionForConditionalGeneration, directory)
+
+    def processor(images_, text, return_tensors):
+        """LlavaOnevisionProcessor needs torchvision; the model says how many rows it makes."""
+        batch = images(images=images_, return_tensors=return_tensors)
+        with torch.no_grad():
+            rows = model.model.get_image_features(
+                batch["pixel_values"], batch["image_sizes"]).pooler_output[0]
+        ids = tok.encode(text.replace("<image>", "<image>" * len(rows))).ids
+        return {"input_ids": torch.tensor([ids]), "pixel_values": batch["pixel_values"],
+                "image_sizes": batch["image_sizes"]}
+
+    anyres("llava-onevision", directory, model, processor, tok, photos, False, 2)
+
+
+FAMILIES = {"llava-next": (make_llava_next, ()),
+            "llava-next-mistral": (make_llava_next_mistral, ()),
+            "llava-onevision": (make_llava_onevision, ())}
+
+
+def main():
+    out = sys.argv[1] if len(sys.argv) > 1 else "tests/golden/families"
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    os.makedirs(out, exist_ok=True)
+    photo = make_photo(f"{out}/wide.png").convert("RGB")
+    tall = photo.crop((20, 8, 116, 69)).transpose(Image.Transpose.ROTATE_90)
+    tall.save(f"{out}/tall.png", optimize=True)
+    photos = {"wide": photo, "tall": tall}
+    for name in sys.argv[2:] or FAMILIES:
+        make, more = FAMILIES[name]
+        directory = f"{out}/{name}"
+        shutil.rmtree(directory, ignore_errors=True)
+        os.makedirs(directory)
+        tok = make_tokenizer(more)
+        vocab = -(-tok.get_vocab_size() // 32) * 32
+        with open(f"{directory}/tokenizer.json", "w", encoding="utf-8") as f:
+            f.write(tok.to_str(pretty=False) + "\n")
+        make(directory, tok, vocab, photos)
+
+
+if __name__ == "__main__":
+    main()
