@@ -164,7 +164,7 @@ def design(average, metric, cells):
                             np.nan)
         out = interval(average, rows)
         _, low, high, *_ = interval(average, below)
-        if low <= 0 <= high or (metric == "log_rank" and abs(below[0]) < DELTA):
+        if low <= 1e-12 and high >= -1e-12 or (metric == "log_rank" and abs(below[0]) < DELTA):
             out = [np.nan] * 5 + [out[5]]
         yield name, out
 

@@ -1,6 +1,7 @@
 #include "lab/stats.h"
 
 #include "lab/stats_dose.h"
+#include "lab/stats_null.h"
 
 #include <assert.h>
 #include <math.h>
@@ -9,139 +10,11 @@
 
 enum { CHUNK_BYTES = 48 << 20 }; /* of resampled values held at a time */
 
-/* A difference of scores below it is 0 but for rounding. */
-static const double ROUNDING = 1e-12;
-
 static const char *const AVERAGES[] = {"macro", "micro"};
-static const char *const QUANTITIES[] = {"deficit", "d0", "d1", "I", "R", "R_V", "CI"};
-static_assert(sizeof QUANTITIES / sizeof QUANTITIES[0] == TAP_N_QUANTITIES,
-              "a name each");
-
-static const char *const NA_ZERO = "the interval of the denominator includes 0";
-static const char *const NA_SMALL = "the denominator is smaller than the set delta";
 
 const char *tap_average_name(tap_average average)
 {
     return AVERAGES[average];
-}
-
-const char *tap_quantity_name(tap_quantity quantity)
-{
-    return QUANTITIES[quantity];
-}
-
-/* One average of one database: cells, draws, and the tables of items by category. */
-typedef struct plan {
-    const tap_stats_data *d;
-    tap_stat_cells cells;
-    int32_t *image, *category; /* [n_cells], owned */
-    double *n_parts;           /* [n_cells], owned */
-    int32_t *cell_of_item;     /* [n_items] */
-    int32_t *by_category;      /* [n_items] items by category, then image */
-    int32_t *first;            /* [n_categories + 1] into by_category */
-    tap_draws draws;
-    int32_t whole[2]; /* one stratum of all images: its bounds */
-    int32_t *every;   /* [n_images] 0, 1, 2 ..., owned */
-    int n_threads;
-} plan;
-
-static void clear_plan(plan *p)
-{
-    tap_free(p->image);
-    tap_free(p->category);
-    tap_free(p->n_parts);
-    tap_free(p->cell_of_item);
-    tap_free(p->by_category);
-    tap_free(p->first);
-    tap_free(p->every);
-}
-
-/* Items by category (micro: all in one), images rising within it, and their cells. */
-static void fill_cells(plan *p, bool micro, int32_t n_categories)
-{
-    const tap_stats_data *d = p->d;
-    for (int64_t i = 0; i < d->n_items; i++)
-        p->first[(micro ? 0 : d->category[i]) + 1]++;
-    for (int32_t k = 0; k < n_categories; k++)
-        p->first[k + 1] += p->first[k];
-    /* items come with images rising, so a stable count sort keeps them so */
-    for (int64_t i = d->n_items; i-- > 0;)
-        p->by_category[--p->first[(micro ? 0 : d->category[i]) + 1]] = (int32_t)i;
-    for (int32_t k = 0; k < n_categories; k++)
-        p->first[k] = p->first[k + 1];
-    p->first[n_categories] = (int32_t)d->n_items;
-    int64_t n_cells = 0;
-    for (int32_t k = 0; k < n_categories; k++)
-        for (int32_t i = p->first[k]; i < p->first[k + 1]; i++) {
-            const int32_t item = p->by_category[i];
-            const bool same =
-                i > p->first[k] && p->image[n_cells - 1] == d->image[item];
-            if (!same) {
-                p->image[n_cells] = d->image[item];
-                p->category[n_cells++] = k;
-            }
-            p->n_parts[n_cells - 1] += 1.0;
-            p->cell_of_item[item] = (int32_t)(n_cells - 1);
-        }
-    p->cells = (tap_stat_cells){.n_cells = n_cells,
-                                .image = p->image,
-                                .category = p->category,
-                                .n_parts = p->n_parts,
-                                .n_categories = n_categories};
-}
-
-static tap_status init_plan(plan *p, const tap_stats *s, tap_average average,
-                            int64_t seed, int n_threads, tap_error *err)
-{
-    const tap_stats_data *d = &s->data;
-    const bool micro = average == TAP_MICRO;
-    const size_t n = (size_t)d->n_items;
-    const int32_t n_categories = micro ? 1 : d->n_categories;
-    p->d = d;
-    p->n_threads = n_threads;
-    TAP_TRY(tap_alloc(&p->image, n, sizeof *p->image, "statistics", err));
-    TAP_TRY(tap_alloc(&p->category, n, sizeof *p->category, "statistics", err));
-    TAP_TRY(tap_alloc(&p->n_parts, n, sizeof *p->n_parts, "statistics", err));
-    TAP_TRY(tap_alloc(&p->cell_of_item, n, sizeof *p->cell_of_item, "statistics", err));
-    TAP_TRY(tap_alloc(&p->by_category, n, sizeof *p->by_category, "statistics", err));
-    TAP_TRY(tap_alloc(&p->first, (size_t)n_categories + 1, sizeof *p->first,
-                      "statistics", err));
-    TAP_TRY(
-        tap_alloc(&p->every, (size_t)d->n_images, sizeof *p->every, "statistics", err));
-    for (int64_t i = 0; i < d->n_images; i++)
-        p->every[i] = (int32_t)i;
-    p->whole[1] = (int32_t)d->n_images;
-    fill_cells(p, micro, n_categories);
-    p->draws = (tap_draws){.n_images = d->n_images,
-                           .order = micro ? p->every : d->stratum_order,
-                           .first = micro ? p->whole : d->stratum_first,
-                           .n_strata = micro ? 1 : d->n_strata,
-                           .n_resamples = s->n_resamples,
-                           .seed = (uint64_t)seed,
-                           .stream = micro ? 0 : 1};
-    return TAP_OK;
-}
-
-static double value_of(tap_metric metric, double rank, double log2_n)
-{
-    switch (metric) {
-    case TAP_METRIC_LOG_RANK:
-        return 1.0 - log2(rank) / log2_n;
-    case TAP_METRIC_MRR:
-        return 1.0 / rank;
-    case TAP_METRIC_HIT1:
-        return rank <= 1.0;
-    case TAP_METRIC_HIT5:
-        return rank <= 5.0;
-    case TAP_METRIC_HIT10:
-        return rank <= 10.0;
-    case TAP_METRIC_HIT100:
-        return rank <= 100.0;
-    case TAP_METRIC_MEDIAN:
-    case TAP_N_METRICS:
-        break;
-    }
-    return rank;
 }
 
 static const double *ranks_at(const tap_stats_data *d, int32_t condition, int32_t depth)
@@ -160,9 +33,9 @@ typedef struct chunk {
     double *scratch; /* [n_threads][n_rows + n_resamples] */
 } chunk;
 
-static tap_status fill_sums(chunk *k, const plan *p, tap_error *err)
+static tap_status fill_sums(chunk *k, const tap_stats_plan *p, tap_error *err)
 {
-    const tap_stats_data *d = p->d;
+    const tap_stats_data *d = p->data;
     const double log2_n = log2(d->n_candidates);
     const int64_t n_columns = (int64_t)k->n_depths * d->n_conditions;
     memset(k->sums, 0, (size_t)(n_columns * p->cells.n_cells) * sizeof *k->sums);
@@ -173,7 +46,7 @@ static tap_status fill_sums(chunk *k, const plan *p, tap_error *err)
                      k->first_depth + (int32_t)(column / d->n_conditions));
         double *sums = k->sums + column * p->cells.n_cells;
         for (int64_t i = 0; i < d->n_items; i++)
-            sums[p->cell_of_item[i]] += value_of(k->metric, ranks[i], log2_n);
+            sums[p->cell_of_item[i]] += tap_metric_value(k->metric, ranks[i], log2_n);
     }
     return tap_resample_run(k->values, k->sums, n_columns, &p->cells, &p->draws,
                             p->n_threads, err);
@@ -194,9 +67,9 @@ static void sort_items(int32_t *items, int32_t *spare, const double *values, int
             b < n && values[items[b]] < values[spare[a]] ? items[b++] : spare[a++];
 }
 
-static tap_status fill_medians(chunk *k, const plan *p, tap_error *err)
+static tap_status fill_medians(chunk *k, const tap_stats_plan *p, tap_error *err)
 {
-    const tap_stats_data *d = p->d;
+    const tap_stats_data *d = p->data;
     const int64_t n_columns = (int64_t)k->n_depths * d->n_conditions;
     int32_t *spare = NULL;
     TAP_TRY(tap_alloc(&spare, (size_t)d->n_items, sizeof *spare, "statistics", err));
@@ -218,111 +91,6 @@ static tap_status fill_medians(chunk *k, const plan *p, tap_error *err)
                                 p->n_threads, err);
 }
 
-/* One quantity of the design from one row of the four cells. */
-static double quantity_of(tap_quantity quantity, const double s[TAP_N_CELLS])
-{
-    const double deficit = s[TAP_S11] - s[TAP_S00];
-    const double d0 = s[TAP_S10] - s[TAP_S00], d1 = s[TAP_S11] - s[TAP_S01];
-    switch (quantity) {
-    case TAP_Q_DEFICIT:
-        return deficit;
-    case TAP_Q_D0:
-        return d0;
-    case TAP_Q_D1:
-        return d1;
-    case TAP_Q_I:
-        return s[TAP_S01] + s[TAP_S10] - s[TAP_S00] - s[TAP_S11];
-    case TAP_Q_R:
-        return (s[TAP_S01] - s[TAP_S00]) / deficit;
-    case TAP_Q_RV:
-        return d0 / deficit;
-    case TAP_Q_CI:
-        return 1.0 - d1 / d0;
-    case TAP_N_QUANTITIES:
-        break;
-    }
-    return (double)NAN;
-}
-
-static bool is_ratio(tap_quantity quantity)
-{
-    return quantity >= TAP_Q_R;
-}
-
-static tap_quantity denominator_of(tap_quantity quantity)
-{
-    return quantity == TAP_Q_CI ? TAP_Q_D0 : TAP_Q_DEFICIT;
-}
-
-/* Writes the rows of a quantity; a ratio has no value in rows where its denominator has
- * not the sign that it has in the data. */
-static void quantity_rows(double *rows, int64_t n_rows, tap_quantity quantity,
-                          const double *const cells[TAP_N_CELLS])
-{
-    double sign = 0.0;
-    for (int64_t row = 0; row < n_rows; row++) {
-        double s[TAP_N_CELLS];
-        for (int c = 0; c < TAP_N_CELLS; c++)
-            s[c] = cells[c][row];
-        rows[row] = quantity_of(quantity, s);
-        if (!is_ratio(quantity))
-            continue;
-        const double below = quantity_of(denominator_of(quantity), s);
-        if (row == 0)
-            sign = below;
-        if (!(below * sign > 0.0) || fabs(below) < ROUNDING)
-            rows[row] = (double)NAN;
-    }
-}
-
-static void check_identities(const tap_estimate *q)
-{
-    const double deficit = q[TAP_Q_DEFICIT].value, d0 = q[TAP_Q_D0].value;
-    const double i = q[TAP_Q_I].value;
-    if (isfinite(q[TAP_Q_R].value))
-        assert(fabs(q[TAP_Q_R].value + q[TAP_Q_RV].value - 1.0 - i / deficit) <
-               1e-9 * (1.0 + fabs(i / deficit)));
-    if (isfinite(q[TAP_Q_CI].value))
-        assert(fabs(q[TAP_Q_CI].value - i / d0) < 1e-9 * (1.0 + fabs(i / d0)));
-    (void)deficit;
-    (void)d0;
-    (void)i;
-}
-
-/* All quantities of one (average, metric, depth). rows [n_rows], scratch [n_resamples]. */
-static void run_design(tap_estimate *out, const tap_stats *s, const plan *p,
-                       tap_metric metric, const double *values, double *rows,
-                       double *scratch)
-{
-    const int64_t n_rows = tap_draws_rows(&p->draws);
-    const double *cells[TAP_N_CELLS];
-    for (int c = 0; c < TAP_N_CELLS; c++)
-        cells[c] = values + s->data.design[c] * n_rows;
-    for (int q = 0; q < TAP_N_QUANTITIES; q++) {
-        quantity_rows(rows, n_rows, (tap_quantity)q, cells);
-        out[q] = tap_interval_run(rows, &p->draws, s->level, scratch);
-    }
-    check_identities(out);
-    for (int q = 0; q < TAP_N_QUANTITIES; q++) {
-        if (!is_ratio((tap_quantity)q))
-            continue;
-        const tap_estimate *below = &out[denominator_of((tap_quantity)q)];
-        const bool tiny =
-            fabs(below->value) < s->delta && metric == TAP_METRIC_LOG_RANK;
-        /* without resamples there is no interval that could include 0 */
-        const bool spans = s->n_resamples > 0 ? !(below->low > 0.0 || below->high < 0.0)
-                                              : below->value == 0.0;
-        if (tiny || spans)
-            out[q] = (tap_estimate){.value = (double)NAN,
-                                    .low = (double)NAN,
-                                    .high = (double)NAN,
-                                    .bca_low = (double)NAN,
-                                    .bca_high = (double)NAN,
-                                    .undefined = out[q].undefined,
-                                    .na = spans ? NA_ZERO : NA_SMALL};
-    }
-}
-
 /* Rows of a curve's area (or half-way dose) from the values of its conditions. */
 static void dose_rows(double *rows, int64_t n_rows, const tap_dose_curve *curve,
                       const double *values, bool half)
@@ -340,7 +108,7 @@ static void dose_rows(double *rows, int64_t n_rows, const tap_dose_curve *curve,
 }
 
 /* values [n_conditions][n_rows] of S at the depth of the words. */
-static tap_status run_doses(tap_stats *s, const plan *p, const double *values,
+static tap_status run_doses(tap_stats *s, const tap_stats_plan *p, const double *values,
                             double *scratch, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
@@ -366,8 +134,8 @@ static tap_status run_doses(tap_stats *s, const plan *p, const double *values,
 }
 
 /* Resamples one chunk and turns it into estimates. */
-static tap_status run_chunk(tap_stats *s, chunk *k, const plan *p, tap_average average,
-                            int32_t metric, tap_error *err)
+static tap_status run_chunk(tap_stats *s, chunk *k, const tap_stats_plan *p,
+                            tap_average average, int32_t metric, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
     const int64_t n_rows = tap_draws_rows(&p->draws);
@@ -377,6 +145,8 @@ static tap_status run_chunk(tap_stats *s, chunk *k, const plan *p, tap_average a
         TAP_TRY(fill_sums(k, p, err));
     const int64_t per_depth = d->n_conditions + (s->design ? 1 : 0);
     const size_t stride = (size_t)(n_rows + p->draws.n_resamples);
+    const tap_design_rule rule = {s->level, s->delta};
+    tap_status failed = TAP_OK;
 #pragma omp parallel for schedule(dynamic) num_threads(p->n_threads)
     for (int64_t job = 0; job < k->n_depths * per_depth; job++) {
         const int64_t depth = job / per_depth, which = job % per_depth;
@@ -384,13 +154,24 @@ static tap_status run_chunk(tap_stats *s, chunk *k, const plan *p, tap_average a
         const double *values = k->values + depth * d->n_conditions * n_rows;
         const int64_t at = ((int64_t)average * s->n_metrics + metric) * d->n_depths +
                            k->first_depth + depth;
-        if (which < d->n_conditions)
+        if (which < d->n_conditions) {
             s->cells[at * d->n_conditions + which] = tap_interval_run(
                 values + which * n_rows, &p->draws, s->level, rows + n_rows);
-        else
-            run_design(s->design + at * TAP_N_QUANTITIES, s, p, k->metric, values, rows,
-                       rows + n_rows);
+            continue;
+        }
+        const double *cells[TAP_N_CELLS];
+        tap_error ours;
+        for (int c = 0; c < TAP_N_CELLS; c++)
+            cells[c] = values + d->design[c] * n_rows;
+        const tap_status status =
+            tap_design_run(s->design + at * TAP_N_QUANTITIES, cells, k->metric,
+                           &p->draws, &rule, rows, rows + n_rows, &ours);
+        if (status != TAP_OK) {
+#pragma omp critical(tap_stats_failed)
+            failed = TAP_FAIL(err, status, "%s", ours.message);
+        }
     }
+    TAP_TRY(failed);
     const int32_t words = d->depth - k->first_depth;
     if (average == TAP_MACRO && k->metric == TAP_METRIC_LOG_RANK && words >= 0 &&
         words < k->n_depths && d->n_doses)
@@ -399,8 +180,8 @@ static tap_status run_chunk(tap_stats *s, chunk *k, const plan *p, tap_average a
     return TAP_OK;
 }
 
-static tap_status run_average(tap_stats *s, const plan *p, tap_average average,
-                              tap_error *err)
+static tap_status run_average(tap_stats *s, const tap_stats_plan *p,
+                              tap_average average, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
     const int64_t n_rows = tap_draws_rows(&p->draws);
@@ -452,38 +233,135 @@ static tap_status alloc_results(tap_stats *s, tap_error *err)
     if (d->has_design)
         TAP_TRY(tap_alloc(&s->design, n * TAP_N_QUANTITIES, sizeof *s->design,
                           "statistics", err));
+    TAP_TRY(tap_alloc(&s->areas, (size_t)d->n_conditions, sizeof *s->areas,
+                      "depth curves", err));
     TAP_TRY(tap_alloc(&s->doses, d->n_doses, sizeof *s->doses, "dose curves", err));
     return tap_alloc(&s->dose_gaps, d->n_doses * d->n_doses, sizeof *s->dose_gaps,
                      "dose curves", err);
 }
 
-tap_status tap_stats_run(tap_stats **out, const tap_store *store,
-                         const tap_stats_options *options, tap_error *err)
+/* Per condition the mean of S over the range of depths, by trapezoids; a single depth is
+ * its own mean. Linear in the items' scores, so each item has its own area. */
+static tap_status run_areas(tap_stats *s, const tap_stats_plan *p, tap_error *err)
+{
+    const tap_stats_data *d = &s->data;
+    const double log2_n = log2(d->n_candidates);
+    const int32_t last = d->n_depths - 1;
+    double *values = NULL;
+    TAP_TRY(tap_alloc(&values, (size_t)d->n_conditions,
+                      (size_t)d->n_items * sizeof *values, "depth curves", err));
+    for (int32_t c = 0; c < d->n_conditions; c++)
+        for (int32_t k = 0; k <= last; k++) {
+            const double before = k > 0 ? d->depths[k] - d->depths[k - 1] : 0;
+            const double after = k < last ? d->depths[k + 1] - d->depths[k] : 0;
+            const double weight =
+                last == 0 ? 1.0
+                          : 0.5 * (before + after) / (d->depths[last] - d->depths[0]);
+            const double *ranks = ranks_at(d, c, k);
+            for (int64_t i = 0; i < d->n_items; i++)
+                values[c * d->n_items + i] +=
+                    weight * tap_metric_value(TAP_METRIC_LOG_RANK, ranks[i], log2_n);
+        }
+    const tap_status status =
+        tap_stats_plan_means(s->areas, values, d->n_conditions, p, s->level, err);
+    tap_free(values);
+    return status;
+}
+
+/* S of the uniform null: every part's best of n evenly drawn ranks, macro. */
+static tap_status run_uniform(tap_stats *s, const tap_stats_plan *p, tap_error *err)
+{
+    const tap_stats_data *d = &s->data;
+    const double log2_n = log2(d->n_candidates);
+    double *values = NULL;
+    TAP_TRY(tap_alloc(&values, (size_t)d->n_items, sizeof *values, "a null", err));
+    for (int64_t i = 0; i < d->n_items; i++) {
+        /* parts of equal size are many: look among those before */
+        int64_t k = i > 4096 ? i - 4096 : 0;
+        while (k < i && d->n_patches[k] != d->n_patches[i])
+            k++;
+        values[i] =
+            k < i ? values[k]
+                  : 1.0 - tap_null_log2(d->n_candidates, d->n_patches[i]) / log2_n;
+    }
+    tap_estimate mean = {0};
+    const tap_status status = tap_stats_plan_means(&mean, values, 1, p, s->level, err);
+    s->uniform_s = mean.value;
+    tap_free(values);
+    return status;
+}
+
+static tap_stats_settings settings_of(const tap_stats *s, int n_threads)
+{
+    return (tap_stats_settings){.n_resamples = s->n_resamples,
+                                .seed = s->seed,
+                                .level = s->level,
+                                .delta = s->delta,
+                                .n_threads = n_threads};
+}
+
+static tap_status compute(tap_stats *s, int n_threads, tap_error *err)
+{
+    TAP_TRY(alloc_results(s, err));
+    for (int a = 0; a < TAP_N_AVERAGES; a++) {
+        tap_stats_plan p = {0};
+        TAP_TRY(tap_stats_plan_init(&p, &s->data, (tap_average)a, NULL, s->n_resamples,
+                                    s->seed, n_threads, err));
+        tap_status status = run_average(s, &p, (tap_average)a, err);
+        if (status == TAP_OK && a == TAP_MACRO)
+            status = run_areas(s, &p, err);
+        if (status == TAP_OK && a == TAP_MACRO)
+            status = run_uniform(s, &p, err);
+        tap_stats_plan_clear(&p);
+        TAP_TRY(status);
+    }
+    const tap_stats_settings set = settings_of(s, n_threads);
+    TAP_TRY(tap_strata_run(&s->strata, &s->data, &set, err));
+    return tap_tests_run(&s->tests, &s->data, s->n_resamples, (uint64_t)s->seed,
+                         s->level, n_threads, err);
+}
+
+static int threads_of(const tap_stats_options *options)
+{
+    return options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
+}
+
+tap_status tap_stats_compute(tap_stats **out, tap_stats_data *data,
+                             const tap_stats_options *options, tap_error *err)
 {
     tap_stats *s = NULL;
-    tap_status status = TAP_OK;
-    TAP_TRY(tap_alloc(&s, 1, sizeof *s, "statistics", err));
-    TAP_TRY_OUT(tap_stats_data_read(&s->data, store, err));
+    tap_status status = tap_alloc(&s, 1, sizeof *s, "statistics", err);
+    if (status != TAP_OK) {
+        tap_stats_data_clear(data);
+        return status;
+    }
+    s->data = *data;
+    *data = (tap_stats_data){0};
     /* S decides on words, tests and curves, so it is always there */
     s->data.metrics[TAP_METRIC_LOG_RANK] = true;
     s->level = options->level > 0.0 ? options->level : 0.95;
     s->delta = options->delta > 0.0 ? options->delta : 0.02;
     s->n_resamples =
         options->n_resamples < 0 ? s->data.bootstrap : options->n_resamples;
-    const int64_t seed = options->seed < 0 ? s->data.seed : options->seed;
-    const int n_threads =
-        options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
-    TAP_TRY_OUT(alloc_results(s, err));
-    for (int a = 0; a < TAP_N_AVERAGES; a++) {
-        plan p = {0};
-        status = init_plan(&p, s, (tap_average)a, seed, n_threads, err);
-        if (status == TAP_OK)
-            status = run_average(s, &p, (tap_average)a, err);
-        clear_plan(&p);
-        if (status != TAP_OK)
-            goto out;
-    }
-out:
+    s->seed = options->seed < 0 ? s->data.seed : options->seed;
+    status = compute(s, threads_of(options), err);
+    if (status == TAP_OK)
+        *out = s;
+    else
+        tap_stats_free(s);
+    return status;
+}
+
+tap_status tap_stats_run(tap_stats **out, const tap_store *store,
+                         const tap_stats_options *options, tap_error *err)
+{
+    tap_stats_data data = {0};
+    tap_stats *s = NULL;
+    TAP_TRY(tap_stats_data_read(&data, store, err));
+    TAP_TRY(tap_stats_compute(&s, &data, options, err));
+    const tap_stats_settings set = settings_of(s, threads_of(options));
+    const tap_status status =
+        tap_control_results_run(&s->controls, &s->data, store, &set, err);
     if (status == TAP_OK)
         *out = s;
     else
@@ -500,6 +378,10 @@ void tap_stats_free(tap_stats *stats)
     tap_free(stats->design);
     tap_free(stats->doses);
     tap_free(stats->dose_gaps);
+    tap_free(stats->areas);
+    tap_tests_clear(&stats->tests);
+    tap_control_results_clear(&stats->controls);
+    tap_strata_clear(&stats->strata);
     tap_free(stats);
 }
 

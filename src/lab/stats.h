@@ -1,35 +1,20 @@
 /* What follows from the ranks: scores, compensation, and how sure they are.
  *
  * Reads the database alone; no model and no image is needed. For every average (macro over
- * categories of object class and label; micro over parts), metric and depth:
+ * categories of object class and label; micro over parts), metric and depth: the score of
+ * every condition and the quantities of the design; then tests, dose curves, controls and
+ * strata, and a reading of all that in words.
  *
- *   cells   s of every condition
- *   d0 = s10 - s00   damage of the encoder cut's absence ... see TAP_Q_ below
- *
- * All resamples are the same for every condition, depth and metric: micro draws images,
- * macro draws them within strata of object classes. */
+ * All resamples are the same for every condition, depth, metric, control and stratum: micro
+ * draws images, macro draws them within strata of object classes. */
 #ifndef TAP_LAB_STATS_H
 #define TAP_LAB_STATS_H
 
-#include "lab/stats_data.h"
-#include "lab/stats_interval.h"
+#include "lab/stats_control.h"
+#include "lab/stats_design.h"
+#include "lab/stats_test.h"
 
-typedef enum tap_average { TAP_MACRO, TAP_MICRO, TAP_N_AVERAGES } tap_average;
-
-/* What a 2x2 design says, with s11 clean, s01 encoder off, s10 decoder off, s00 both off. */
-typedef enum tap_quantity {
-    TAP_Q_DEFICIT, /* s11 - s00: what both cuts cost */
-    TAP_Q_D0,      /* s10 - s00: what the encoder cut costs without the decoder */
-    TAP_Q_D1,      /* s11 - s01: what it costs with the decoder */
-    TAP_Q_I,       /* s01 + s10 - s00 - s11: interaction; > 0: substitutes */
-    TAP_Q_R,       /* (s01 - s00) / (s11 - s00): recovered by the decoder alone */
-    TAP_Q_RV,      /* (s10 - s00) / (s11 - s00): the same of the encoder alone */
-    TAP_Q_CI,      /* 1 - d1 / d0: damage that disappears with the decoder */
-    TAP_N_QUANTITIES
-} tap_quantity;
-
-const char *tap_average_name(tap_average average);    /* "macro", "micro" */
-const char *tap_quantity_name(tap_quantity quantity); /* "R", "CI", ... */
+const char *tap_average_name(tap_average average); /* "macro", "micro" */
 
 typedef struct tap_stats_options {
     int n_threads;       /* 0: all processors */
@@ -48,19 +33,22 @@ typedef struct tap_dose_result {
 typedef struct tap_stats {
     tap_stats_data data;
     double level, delta;
-    int64_t n_resamples;
+    int64_t n_resamples, seed;
     int32_t n_metrics;
     tap_metric metrics[TAP_N_METRICS]; /* [n_metrics] that were computed */
     tap_estimate *cells; /* [averages][n_metrics][n_depths][n_conditions] */
     tap_estimate
         *design; /* [averages][n_metrics][n_depths][TAP_N_QUANTITIES], or NULL */
+    tap_estimate *areas; /* [n_conditions] macro: mean of S over the range of depths */
     tap_dose_result *doses;  /* [n_doses] macro */
     tap_estimate *dose_gaps; /* [n_doses][n_doses] area of one minus area of another */
+    double uniform_s;        /* macro S of the best of n evenly drawn ranks */
+    tap_tests tests;
+    tap_control_results controls;
+    tap_strata strata;
 } tap_stats;
 
-/* Everything above. Ratios are NA when their denominator's interval includes 0 or (in S)
- * its size is below delta; a resample in which the denominator has the other sign counts
- * as undefined. The identities R + R_V - 1 = I / (s11 - s00) and CI = I / d0 are checked.
+/* Everything above.
  *
  * Errors:  those of tap_stats_data_read; TAP_ENOMEM.
  * Memory:  about 100 MB beside the ranks.
@@ -69,6 +57,11 @@ typedef struct tap_stats {
 TAP_NODISCARD tap_status tap_stats_run(tap_stats **out, const tap_store *store,
                                        const tap_stats_options *options,
                                        tap_error *err);
+/* The same of data that was read or made before, without controls; *data is taken over,
+ * also on failure. */
+TAP_NODISCARD tap_status tap_stats_compute(tap_stats **out, tap_stats_data *data,
+                                           const tap_stats_options *options,
+                                           tap_error *err);
 void tap_stats_free(tap_stats *stats);
 
 /* Borrowed; metric and depth are indices into metrics and data.depths. */

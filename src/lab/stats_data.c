@@ -69,6 +69,29 @@ static tap_status copy_column(char **out, sqlite3_stmt *s, int column, tap_error
     return tap_text_copy(out, text ? text : "", text ? strlen(text) : 0, err);
 }
 
+static tap_status read_exclusions(reader *r, tap_error *err)
+{
+    tap_stats_data *d = r->d;
+    int64_t n = 0;
+    sqlite3_stmt *s = NULL;
+    TAP_TRY(query_int(&n, r, "SELECT COUNT(*) FROM exclusion", err));
+    TAP_TRY(
+        tap_alloc(&d->exclusions, (size_t)n, sizeof *d->exclusions, "exclusions", err));
+    TAP_TRY(query(&s, r, "SELECT reason, n_items, n_images FROM exclusion", err));
+    tap_status status = TAP_OK;
+    for (bool more = true; status == TAP_OK && d->n_exclusions < (size_t)n;) {
+        status = tap_sql_step(&more, s, r->path, err);
+        if (status != TAP_OK || !more)
+            break;
+        tap_exclusion *e = &d->exclusions[d->n_exclusions++];
+        e->n_items = sqlite3_column_int64(s, 1);
+        e->n_images = sqlite3_column_int64(s, 2);
+        status = copy_column(&e->reason, s, 0, err);
+    }
+    (void)sqlite3_finalize(s);
+    return status;
+}
+
 /* n rows of (text): [n] copies. */
 static tap_status read_texts(char ***out, const reader *r, const char *sql, int32_t n,
                              tap_error *err)
@@ -105,22 +128,24 @@ static tap_status read_depths(reader *r, tap_error *err)
     return status;
 }
 
-/* Which item is which image and category. ids [n_items]; objects [n_items] the object
- * class, dense. */
-static tap_status read_items(reader *r, int64_t *ids, int32_t *objects, tap_error *err)
+/* Which item is which image and category. objects [n_items]: the object class, dense. */
+static tap_status read_items(reader *r, int32_t *objects, tap_error *err)
 {
     tap_stats_data *d = r->d;
     const size_t n = (size_t)d->n_items;
     TAP_TRY(tap_alloc(&d->image, n, sizeof *d->image, "items", err));
     TAP_TRY(tap_alloc(&d->category, n, sizeof *d->category, "items", err));
     TAP_TRY(tap_alloc(&d->n_patches, n, sizeof *d->n_patches, "items", err));
+    TAP_TRY(tap_alloc(&d->raster, n, sizeof *d->raster, "items", err));
+    TAP_TRY(tap_alloc(&d->ids, n, sizeof *d->ids, "items", err));
     sqlite3_stmt *s = NULL;
-    TAP_TRY(query(&s, r,
-                  "SELECT item.id, dense_rank() OVER (ORDER BY image_id) - 1,"
-                  " dense_rank() OVER (ORDER BY object, label) - 1,"
-                  " dense_rank() OVER (ORDER BY object) - 1, n_patches" SCORED
-                  "ORDER BY image_id, item.id",
-                  err));
+    TAP_TRY(
+        query(&s, r,
+              "SELECT item.id, dense_rank() OVER (ORDER BY image_id) - 1,"
+              " dense_rank() OVER (ORDER BY object, label) - 1,"
+              " dense_rank() OVER (ORDER BY object) - 1, n_patches, raster_frac" SCORED
+              "ORDER BY image_id, item.id",
+              err));
     tap_status status = TAP_OK;
     bool more = true;
     for (size_t i = 0; status == TAP_OK && i < n; i++) {
@@ -128,11 +153,14 @@ static tap_status read_items(reader *r, int64_t *ids, int32_t *objects, tap_erro
         if (status != TAP_OK)
             break;
         assert(more);
-        ids[i] = sqlite3_column_int64(s, 0);
+        d->ids[i] = sqlite3_column_int64(s, 0);
         d->image[i] = sqlite3_column_int(s, 1);
         d->category[i] = sqlite3_column_int(s, 2);
         objects[i] = sqlite3_column_int(s, 3);
         d->n_patches[i] = sqlite3_column_int(s, 4);
+        d->raster[i] = sqlite3_column_type(s, 5) == SQLITE_NULL
+                           ? (double)NAN
+                           : sqlite3_column_double(s, 5);
         assert(d->image[i] < d->n_images && d->category[i] < d->n_categories);
     }
     (void)sqlite3_finalize(s);
@@ -153,8 +181,25 @@ static int64_t find_sorted(const int64_t *values, int64_t n, int64_t value)
     return low < n && values[low] == value ? low : -1;
 }
 
-static tap_status read_scores(reader *r, const int64_t *ids, const int64_t *conditions,
-                              tap_error *err)
+int64_t tap_stats_data_item(const tap_stats_data *data, int64_t id)
+{
+    return find_sorted(data->ids, data->n_items, id);
+}
+
+int32_t tap_stats_data_condition(const tap_stats_data *data, int64_t id)
+{
+    return (int32_t)find_sorted(data->condition_ids, data->n_conditions, id);
+}
+
+int32_t tap_stats_data_depth(const tap_stats_data *data, int64_t depth)
+{
+    for (int32_t k = 0; k < data->n_depths; k++)
+        if (data->depths[k] == depth)
+            return k;
+    return -1;
+}
+
+static tap_status read_scores(reader *r, tap_error *err)
 {
     tap_stats_data *d = r->d;
     const size_t n = (size_t)d->n_items;
@@ -165,10 +210,6 @@ static tap_status read_scores(reader *r, const int64_t *ids, const int64_t *cond
     TAP_TRY(tap_alloc(&d->null_best, n_cells, sizeof *d->null_best, "ranks", err));
     for (size_t i = 0; i < n_cells; i++)
         d->best[i] = d->null_best[i] = (double)NAN;
-    int64_t *depths = NULL;
-    TAP_TRY(tap_alloc(&depths, (size_t)d->n_depths, sizeof *depths, "depths", err));
-    for (int32_t k = 0; k < d->n_depths; k++)
-        depths[k] = d->depths[k];
     sqlite3_stmt *s = NULL;
     tap_status status = query(&s, r,
                               "SELECT item_id, condition_id, depth, best_rank, "
@@ -179,10 +220,9 @@ static tap_status read_scores(reader *r, const int64_t *ids, const int64_t *cond
         status = tap_sql_step(&more, s, r->path, err);
         if (status != TAP_OK || !more)
             break;
-        const int64_t item = find_sorted(ids, d->n_items, sqlite3_column_int64(s, 0));
-        const int64_t c =
-            find_sorted(conditions, d->n_conditions, sqlite3_column_int64(s, 1));
-        const int64_t k = find_sorted(depths, d->n_depths, sqlite3_column_int64(s, 2));
+        const int64_t item = tap_stats_data_item(d, sqlite3_column_int64(s, 0));
+        const int32_t c = tap_stats_data_condition(d, sqlite3_column_int64(s, 1));
+        const int32_t k = tap_stats_data_depth(d, sqlite3_column_int64(s, 2));
         if (item < 0 || c < 0 || k < 0)
             continue; /* of an excluded item */
         const double rank = sqlite3_column_double(s, 3);
@@ -191,7 +231,7 @@ static tap_status read_scores(reader *r, const int64_t *ids, const int64_t *cond
                 TAP_FAIL(err, TAP_EFORMAT,
                          "'%s': item %lld has rank %g under '%s' at depth %d; ranks "
                          "lie between 1 and readout.n_candidates = %g",
-                         r->path, (long long)ids[item], rank, d->conditions[c],
+                         r->path, (long long)d->ids[item], rank, d->conditions[c],
                          d->depths[k], d->n_candidates);
             break;
         }
@@ -205,7 +245,6 @@ static tap_status read_scores(reader *r, const int64_t *ids, const int64_t *cond
         }
     }
     (void)sqlite3_finalize(s);
-    tap_free(depths);
     if (status == TAP_OK && n_found != (int64_t)n_cells)
         status =
             TAP_FAIL(err, TAP_EFORMAT,
@@ -449,16 +488,16 @@ static tap_status read_settings(reader *r, tap_error *err)
     return TAP_OK;
 }
 
-static tap_status read_all(reader *r, int64_t **ids, int32_t **objects,
-                           int64_t **conditions, tap_error *err)
+static tap_status read_all(reader *r, int32_t **objects, tap_error *err)
 {
     tap_stats_data *d = r->d;
     TAP_TRY(read_counts(r, err));
-    TAP_TRY(tap_alloc(ids, (size_t)d->n_items, sizeof **ids, "items", err));
     TAP_TRY(tap_alloc(objects, (size_t)d->n_items, sizeof **objects, "items", err));
-    TAP_TRY(tap_alloc(conditions, (size_t)d->n_conditions, sizeof **conditions,
-                      "conditions", err));
+    TAP_TRY(tap_alloc(&d->condition_ids, (size_t)d->n_conditions,
+                      sizeof *d->condition_ids, "conditions", err));
     TAP_TRY(read_texts(&d->conditions, r, "SELECT name FROM condition ORDER BY id",
+                       d->n_conditions, err));
+    TAP_TRY(read_texts(&d->texts, r, "SELECT text FROM condition ORDER BY id",
                        d->n_conditions, err));
     TAP_TRY(read_texts(&d->categories, r,
                        "SELECT object || ':' || label FROM (SELECT DISTINCT object, "
@@ -471,17 +510,18 @@ static tap_status read_all(reader *r, int64_t **ids, int32_t **objects,
     bool more = true;
     for (int32_t c = 0; status == TAP_OK && c < d->n_conditions; c++) {
         status = tap_sql_step(&more, s, r->path, err);
-        (*conditions)[c] = status == TAP_OK ? sqlite3_column_int64(s, 0) : 0;
+        d->condition_ids[c] = status == TAP_OK ? sqlite3_column_int64(s, 0) : 0;
     }
     (void)sqlite3_finalize(s);
     TAP_TRY(status);
+    TAP_TRY(read_exclusions(r, err));
     TAP_TRY(read_depths(r, err));
     TAP_TRY(read_settings(r, err));
     TAP_TRY(read_metrics(r, err));
     TAP_TRY(read_design(r, err));
     TAP_TRY(read_doses(r, err));
-    TAP_TRY(read_items(r, *ids, *objects, err));
-    TAP_TRY(read_scores(r, *ids, *conditions, err));
+    TAP_TRY(read_items(r, *objects, err));
+    TAP_TRY(read_scores(r, err));
     return put_strata(d, *objects, err);
 }
 
@@ -493,17 +533,14 @@ tap_status tap_stats_data_read(tap_stats_data *out, const tap_store *store,
                 .store = store,
                 .db = tap_store_sqlite(store),
                 .path = tap_store_path(store)};
-    int64_t *ids = NULL, *conditions = NULL;
     int32_t *objects = NULL;
     /* one snapshot, though a run may be writing */
     tap_status status = tap_sql_run(r.db, r.path, "BEGIN", err);
     if (status == TAP_OK) {
-        status = read_all(&r, &ids, &objects, &conditions, err);
+        status = read_all(&r, &objects, err);
         (void)sqlite3_exec(r.db, "COMMIT", NULL, NULL, NULL);
     }
-    tap_free(ids);
     tap_free(objects);
-    tap_free(conditions);
     if (status == TAP_OK)
         *out = d;
     else
@@ -523,8 +560,15 @@ void tap_stats_data_clear(tap_stats_data *data)
     tap_free(data->image);
     tap_free(data->category);
     tap_free(data->n_patches);
+    tap_free(data->raster);
+    tap_free(data->ids);
+    tap_free(data->condition_ids);
     free_texts(data->categories, data->n_categories);
     free_texts(data->conditions, data->n_conditions);
+    free_texts(data->texts, data->n_conditions);
+    for (size_t i = 0; i < data->n_exclusions; i++)
+        tap_free(data->exclusions[i].reason);
+    tap_free(data->exclusions);
     tap_free(data->depths);
     tap_free(data->best);
     tap_free(data->null_best);

@@ -5,18 +5,30 @@
 
 #include "lab/store.h"
 
+/* Why items are not scored; of images without items, n_items is 0. */
+typedef struct tap_exclusion {
+    char *reason;
+    int64_t n_items, n_images;
+} tap_exclusion;
+
 typedef struct tap_stats_data {
     int64_t n_images;                  /* that have a scored item */
     int64_t n_items;                   /* scored */
     int64_t n_all_images, n_all_items; /* rows of the tables */
-    double n_candidates;               /* N */
-    int32_t *image;                    /* [n_items] < n_images, in the order of ids */
-    int32_t *category;  /* [n_items] < n_categories: object class and label */
-    int32_t *n_patches; /* [n_items] */
-    char **categories;  /* [n_categories] "cat:tail", sorted */
+    tap_exclusion *exclusions;         /* [n_exclusions] most items first */
+    size_t n_exclusions;
+    double n_candidates; /* N */
+    int32_t *image;      /* [n_items] < n_images, in the order of ids */
+    int32_t *category;   /* [n_items] < n_categories: object class and label */
+    int32_t *n_patches;  /* [n_items] */
+    double *raster; /* [n_items] mean place in reading order, 0 .. 1; NaN unknown */
+    int64_t *ids;   /* [n_items] rising, of the table */
+    int64_t *condition_ids; /* [n_conditions] rising, of the table */
+    char **categories;      /* [n_categories] "cat:tail", sorted */
     int32_t n_categories;
     int32_t n_conditions;
     char **conditions; /* [n_conditions] names, by id */
+    char **texts;      /* [n_conditions] their canonical texts */
     int32_t n_depths;
     int32_t *depths;   /* [n_depths] rising */
     double *best;      /* [n_conditions][n_depths][n_items] best rank */
@@ -42,5 +54,10 @@ typedef struct tap_stats_data {
 TAP_NODISCARD tap_status tap_stats_data_read(tap_stats_data *out,
                                              const tap_store *store, tap_error *err);
 void tap_stats_data_clear(tap_stats_data *data);
+
+/* Index of an item, condition or depth of the tables; -1 if it is not among the scored. */
+int64_t tap_stats_data_item(const tap_stats_data *data, int64_t id);
+int32_t tap_stats_data_condition(const tap_stats_data *data, int64_t id);
+int32_t tap_stats_data_depth(const tap_stats_data *data, int64_t depth);
 
 #endif
