@@ -9,6 +9,10 @@ static void put_message(char *message, const char *format, va_list args)
     const int n = vsnprintf(message, TAP_ERROR_MESSAGE_BYTES, format, args);
     if (n >= TAP_ERROR_MESSAGE_BYTES)
         memcpy(message + TAP_ERROR_MESSAGE_BYTES - 4, "...", 4);
+    /* names from files must not steer the terminal */
+    for (char *at = message; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
 }
 
 tap_status tap_fail_at(tap_error *err, const char *room, int line, tap_status status,

@@ -242,7 +242,9 @@ tap_status tap_regex_compile(tap_regex **out, const char *pattern, size_t n_byte
                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
                       &code, &offset, context);
     pcre2_compile_context_free(context);
-    if (!regex->code) {
+    if (!regex->code && code == PCRE2_ERROR_HEAP_FAILED) {
+        status = no_memory(err);
+    } else if (!regex->code) {
         char words[120] = "";
         (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)words, sizeof words);
         status = TAP_FAIL(err, TAP_EFORMAT,

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <zip.h>
 
-enum { MAX_PICKLE_BYTES = 1 << 24, MAX_RATIO = 128 };
+/* MAX_COPIES: a hostile file could have one storage copied by a million tensors. */
+enum { MAX_PICKLE_BYTES = 1 << 24, MAX_RATIO = 128, MAX_COPIES = 4 };
 
 /* The bytes of one entry: in the archive, or unpacked into memory. */
 typedef struct unpacked {
@@ -33,6 +34,7 @@ struct tap_torch_zip {
     tap_torch_dictionary dictionary;
     tap_tensor *tensors; /* [dictionary.n] */
     void **copies;       /* [dictionary.n], NULL for views */
+    size_t n_copied;     /* bytes of them */
 };
 
 static tap_status open_archive(tap_torch_zip *file, tap_error *err)
@@ -215,6 +217,12 @@ static tap_status place_tensor(tap_torch_zip *file, size_t k, tap_error *err)
     file->tensors[k] = t->shape;
     file->tensors[k].bytes = storage->bytes + (size_t)t->first * t->element_bytes;
     if (!t->is_contiguous) {
+        file->n_copied += (size_t)tap_tensor_count(&t->shape) * t->element_bytes;
+        if (file->n_copied / MAX_COPIES > file->n_bytes)
+            return TAP_FAIL(err, TAP_EFORMAT,
+                            "cannot read '%s': its tensors that do not stand row after "
+                            "row have more than %d times the bytes of the file",
+                            file->path, MAX_COPIES);
         TAP_TRY(copy_strided(&file->copies[k], t, storage->bytes, err));
         file->tensors[k].bytes = file->copies[k];
     }

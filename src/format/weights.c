@@ -214,6 +214,36 @@ static const struct {
     {"pytorch_model.bin.index.json", true},
 };
 
+/* checkpoints/NAME.pt, as Prismatic trains them: the latest, or the only one. *name is NULL
+ * if there is none. */
+static tap_status find_checkpoint(char **name, const tap_weights *weights,
+                                  tap_error *err)
+{
+    static const char latest[] = "latest-checkpoint.pt";
+    char *folder = NULL, **files = NULL;
+    size_t n = 0;
+    TAP_TRY(tap_path_join(&folder, weights->directory, "checkpoints", err));
+    tap_status status = TAP_OK;
+    if (tap_file_is_directory(folder))
+        TAP_TRY_OUT(tap_file_list(&files, &n, folder, ".pt", err));
+    const char *chosen = n == 1 ? files[0] : NULL;
+    for (size_t i = 0; i < n; i++)
+        chosen = strcmp(files[i], latest) == 0 ? files[i] : chosen;
+    if (chosen)
+        status = tap_text_format(name, err, "checkpoints/%s", chosen);
+    else if (n > 1)
+        status = TAP_FAIL(err, TAP_EINVAL,
+                          "cannot choose among the %zu checkpoints in '%s'; call one "
+                          "of them %s",
+                          n, folder, latest);
+out:
+    for (size_t i = 0; i < n; i++)
+        tap_free(files[i]);
+    tap_free(files);
+    tap_free(folder);
+    return status;
+}
+
 static tap_status open_files(tap_weights *weights, const tap_name_rule *rules,
                              size_t n_rules, tap_error *err)
 {
@@ -226,10 +256,18 @@ static tap_status open_files(tap_weights *weights, const tap_name_rule *rules,
             return (candidates[i].is_index ? add_index : add_single)(
                 weights, candidates[i].name, rules, n_rules, err);
     }
+    char *name = NULL;
+    TAP_TRY(find_checkpoint(&name, weights, err));
+    if (name) {
+        const tap_status status = add_single(weights, name, rules, n_rules, err);
+        tap_free(name);
+        return status;
+    }
     return TAP_FAIL(err, TAP_EIO,
                     "cannot open model '%s': it holds no weights; expected "
                     "model.safetensors or pytorch_model.bin, or one of them in shards "
-                    "with an index. Is the download complete?",
+                    "with an index, or a checkpoint in checkpoints/*.pt. Is the "
+                    "download complete?",
                     weights->directory);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "format/json.h"
 #include "format/tokenizer.h"
 
@@ -101,9 +102,46 @@ static void every_kind_gives_the_reference_ids_and_text(void **state)
         check_kind(files[i]);
 }
 
+/* Every allocation of ours fails once: a status, and nothing lost (sanitizers see that). */
+static void running_out_of_memory_is_a_status(void **state)
+{
+    static const char *const files[] = {"clip.json", "metaspace_first.json",
+                                        "sentencepiece.model"};
+    (void)state;
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        char path[128];
+        tap_status status = TAP_ENOMEM;
+        int64_t n = 1;
+        (void)snprintf(path, sizeof path, FOLDER "%s", files[f]);
+        for (; status == TAP_ENOMEM && n < 100000; n += n < 200 ? 1 : 37) {
+            tap_tokenizer *t = NULL;
+            int32_t *ids = NULL;
+            char *text = NULL;
+            size_t n_ids = 0, n_text = 0;
+            tap_error err;
+            (void)tap_memory_fail_at(n);
+            status = tap_tokenizer_open(&t, path, &err);
+            if (status == TAP_OK)
+                status = tap_tokenizer_encode(&ids, &n_ids, t, " A tail\xc3\xa9", 9,
+                                              true, &err);
+            if (status == TAP_OK)
+                status =
+                    tap_tokenizer_decode(&text, &n_text, t, ids, n_ids, true, &err);
+            (void)tap_memory_fail_at(0);
+            tap_free(text);
+            tap_free(ids);
+            tap_tokenizer_close(t);
+        }
+        assert_int_equal(status, TAP_OK);
+        assert_true(n > 50);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_gives_the_reference_ids_and_text)};
+        cmocka_unit_test(every_kind_gives_the_reference_ids_and_text),
+        cmocka_unit_test(running_out_of_memory_is_a_status),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

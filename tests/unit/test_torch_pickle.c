@@ -167,6 +167,11 @@ static const refusal refusals[] = {
      "cannot read 'x': its data.pkl asks for 'os.system', which is no part of a "
      "dictionary of tensors; nothing was executed. Save the state dictionary alone, or as "
      "safetensors"},
+    {TEXT("ca\x1b[2J\nb\r\n(X\4\0\0\0true"
+          "tR."),
+     "cannot read 'x': its data.pkl asks for 'a?[2J.b?', which is no part of a "
+     "dictionary of tensors; nothing was executed. Save the state dictionary alone, or as "
+     "safetensors"},
     {TEXT("X\5\0\0\0torchX\4\0\0\0load\x93."),
      "cannot read 'x': its data.pkl asks for 'torch.load', which is no part of a "
      "dictionary of tensors; nothing was executed. Save the state dictionary alone, or as "

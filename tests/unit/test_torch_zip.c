@@ -226,6 +226,37 @@ static void archives_without_their_parts_are_refused(void **state)
     scratch_close(directory);
 }
 
+/* One storage of 12 elements that hundreds of tensors read on its side. */
+static void tensors_that_multiply_a_storage_are_refused(void **state)
+{
+    static const char tensor[] =
+        "K\0ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\n"
+        "X\1\0\0\0"
+        "0X\3\0\0\0cpuK\x0ctQK\0K\4K\3\x86K\1K\4\x86\x89}tRq\0";
+    (void)state;
+    char directory[SCRATCH_BYTES], path[SCRATCH_PATH_BYTES];
+    char message[TAP_ERROR_MESSAGE_BYTES];
+    tap_buffer pickle = {0};
+    tap_error err;
+    scratch_open(directory);
+    assert_int_equal(tap_buffer_put(&pickle, "}(", 2, &err), TAP_OK);
+    assert_int_equal(tap_buffer_put(&pickle, tensor, sizeof tensor - 1, &err), TAP_OK);
+    for (int key = 1; key < 2000; key++) {
+        const char entry[5] = {'M', (char)(key & 255), (char)(key >> 8), 'h', 0};
+        assert_int_equal(tap_buffer_put(&pickle, entry, 5, &err), TAP_OK);
+    }
+    assert_int_equal(tap_buffer_put(&pickle, "u.", 2, &err), TAP_OK);
+    rewrite(path, directory, "views.bin", NULL, "views/data.pkl", pickle.text,
+            pickle.n_bytes);
+    (void)snprintf(message, sizeof message,
+                   "cannot read '%s': its tensors that do not stand row after row have "
+                   "more than 4 times the bytes of the file",
+                   path);
+    expect_refusal(path, TAP_EFORMAT, message);
+    tap_buffer_clear(&pickle);
+    scratch_close(directory);
+}
+
 /* One byte of deflated.bin changed: `at` bytes behind the first place of `mark`. */
 static void expect_changed(const char *mark, size_t at, unsigned char value,
                            const char *message)
@@ -360,6 +391,7 @@ int main(void)
         cmocka_unit_test(modules_parameters_and_nested_dictionaries_are_read),
         cmocka_unit_test(views_of_one_storage_are_read),
         cmocka_unit_test(objects_and_old_files_are_refused),
+        cmocka_unit_test(tensors_that_multiply_a_storage_are_refused),
         cmocka_unit_test(archives_without_their_parts_are_refused),
         cmocka_unit_test(compressed_entries_that_lie_are_refused),
         cmocka_unit_test(damage_anywhere_is_survived),

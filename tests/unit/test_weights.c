@@ -9,6 +9,7 @@
 
 #include "../support/scratch.h"
 #include "../support/tiny_model.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "format/safetensors.h"
@@ -17,6 +18,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void write_tiny(char directory[SCRATCH_BYTES], const tiny_model *options)
@@ -272,7 +274,8 @@ static void incomplete_checkpoints_are_refused_by_name(void **state)
     expect_refusal(directory, TAP_EIO,
                    "cannot open model 'DIR': it holds no weights; expected "
                    "model.safetensors or pytorch_model.bin, or one of them in shards "
-                   "with an index. Is the download complete?");
+                   "with an index, or a checkpoint in checkpoints/*.pt. Is the "
+                   "download complete?");
     write_named(directory, "a.safetensors", 1, (const char *const[]){"single"},
                 TAP_F32);
     const char *index = "model.safetensors.index.json";
@@ -296,6 +299,43 @@ static void incomplete_checkpoints_are_refused_by_name(void **state)
         "bad shard of 'DIR/model.safetensors.index.json': cannot read "
         "'DIR/a.safetensors' as safetensors: it has 3 bytes, a header length "
         "alone needs 8; the file is cut off or of another kind");
+    scratch_close(directory);
+}
+
+/* Prismatic's layout: the latest of several, or the only one. */
+static void a_checkpoint_in_its_folder_is_found(void **state)
+{
+    (void)state;
+    char directory[SCRATCH_BYTES], folder[SCRATCH_PATH_BYTES];
+    static const tap_name_rule names[] = {{"model.projector.w", "projector.w"},
+                                          {"weight", "weight"}};
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    tap_weights *weights = NULL;
+    tap_error err;
+    scratch_open(directory);
+    scratch_path(folder, directory, "checkpoints");
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(
+        tap_file_read(&bytes, &n_bytes, "tests/golden/torch/nested.bin", 1 << 20, &err),
+        TAP_OK);
+    scratch_write(folder, "step-2.pt", bytes, n_bytes);
+    assert_int_equal(tap_weights_open(&weights, directory, names, 2, &err), TAP_OK);
+    assert_non_null(tap_weights_find(weights, "projector.w"));
+    tap_weights_close(weights);
+    scratch_write(folder, "step-1.pt", bytes, n_bytes);
+    assert_int_equal(tap_weights_open(&weights, directory, names, 2, &err), TAP_EINVAL);
+    assert_non_null(strstr(err.message, "cannot choose among the 2 checkpoints"));
+    tap_free(bytes);
+    assert_int_equal(
+        tap_file_read(&bytes, &n_bytes, "tests/golden/torch/module.bin", 1 << 20, &err),
+        TAP_OK);
+    scratch_write(folder, "latest-checkpoint.pt", bytes, n_bytes);
+    assert_int_equal(tap_weights_open(&weights, directory, names, 2, &err), TAP_OK);
+    assert_non_null(tap_weights_find(weights, "weight"));
+    tap_weights_close(weights);
+    tap_free(bytes);
+    scratch_close(folder);
     scratch_close(directory);
 }
 
@@ -379,6 +419,7 @@ int main(void)
         cmocka_unit_test(two_tensors_of_one_meaning_are_refused),
         cmocka_unit_test(weights_that_cannot_be_computed_with_are_refused),
         cmocka_unit_test(incomplete_checkpoints_are_refused_by_name),
+        cmocka_unit_test(a_checkpoint_in_its_folder_is_found),
         cmocka_unit_test(an_index_leads_nowhere_else),
         cmocka_unit_test(running_out_of_memory_is_a_status),
     };
