@@ -57,9 +57,10 @@ static tap_status compile_all(tap_subject *s, tap_error *err)
     return TAP_OK;
 }
 
-/* The prompt as it goes to the tokenizer (tap_free it); NULL: the family's own. */
+/* The prompt as it goes to the tokenizer (tap_free it); NULL: the model's own. A question
+ * without "<image>" is put into the template, by default the model's. */
 static tap_status make_prompt(char **out, const tap_cli *cli, const tap_template *chat,
-                              bool with_image, tap_error *err)
+                              const char *own, bool with_image, tap_error *err)
 {
     const char *text = tap_args_text(cli->args, "prompt");
     if (!text && (chat || !with_image))
@@ -68,6 +69,8 @@ static tap_status make_prompt(char **out, const tap_cli *cli, const tap_template
             "no question; add --prompt TEXT, as in --prompt 'What is this?'");
     if (!text)
         return TAP_OK;
+    if (!chat && with_image && !strstr(text, "<image>"))
+        TAP_TRY(tap_template_get(&chat, own, err));
     if (chat)
         return tap_template_put(out, chat, text, with_image, err);
     return tap_text_copy(out, text, strlen(text), err);
@@ -78,7 +81,8 @@ static tap_status open_scene(tap_subject *s, int64_t *n_new, const tap_cli *cli,
 {
     const char *image = tap_args_argument(cli->args, 1);
     char *prompt = NULL;
-    tap_status status = make_prompt(&prompt, cli, chat, image != NULL, err);
+    tap_status status =
+        make_prompt(&prompt, cli, chat, s->model->spec.chat, image != NULL, err);
     if (status == TAP_OK)
         status = image ? tap_scene_open(&s->scene, s->model, image, prompt, err)
                        : tap_scene_text(&s->scene, s->model, prompt, err);

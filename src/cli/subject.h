@@ -25,7 +25,8 @@ TAP_NODISCARD tap_status tap_subject_open(tap_subject *out, const tap_cli *cli,
                                           tap_error *err);
 
 /* The same for a question that is answered: --prompt is text with "<image>" or a question
- * that is put into the template (NULL: only --prompt as it stands). IMAGE may be missing.
+ * that is put into the template (NULL: the model's own). IMAGE may be missing; then --prompt
+ * is taken as it stands unless a template is given.
  * The sequence gets room for up to *n_new tokens; *n_new = how many fit. */
 TAP_NODISCARD tap_status tap_subject_ask(tap_subject *out, int64_t *n_new,
                                          const tap_cli *cli, const tap_template *chat,

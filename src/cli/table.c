@@ -65,7 +65,7 @@ static const tap_command tokenize = {
 #define OPT_PROMPT                                                                     \
     {                                                                                  \
         "prompt", 0, TAP_OPT_TEXT, "TEXT", NULL, 0, 0,                                 \
-            "text with <image> once; the family's own by default"                      \
+            "a question, or text with <image> once; has a default"                     \
     }
 #define OPT_COMPUTE                                                                    \
     {                                                                                  \
@@ -253,34 +253,31 @@ static const tap_command stats = {
 static const tap_command generate = {
     .name = "generate",
     .summary = "an answer to a question about an image, also under a cut",
-    .examples = {"ask",
-                 "tapetum generate MODEL cat.jpg --prompt 'What is this?' --template "
-                 "llava-1.5",
+    .examples = {"ask", "tapetum generate MODEL cat.jpg --prompt 'What is this?'",
                  "what is left when no token reads the image",
-                 "tapetum generate MODEL cat.jpg --prompt 'What is this?' --template "
-                 "llava-1.5 --condition '' --condition 'lm: gen|question <- image'"},
+                 "tapetum generate MODEL cat.jpg --prompt 'What is this?' "
+                 "--condition '' --condition 'lm: gen|question <- image'"},
     .args = (const tap_arg[]){{"MODEL", false, false, "model directory"},
                               {"IMAGE", true, false, "JPEG or PNG; none: text alone"},
                               END},
-    .opts =
-        (const tap_opt[]){{"prompt", 0, TAP_OPT_TEXT, "TEXT", NULL, 0, 0,
-                           "text with <image> once, or a question for --template"},
-                          {"template", 0, TAP_OPT_TEXT, "NAME", NULL, 0, 0,
-                           "put the question into a chat template; 'list' names them"},
-                          {"max-tokens", 'n', TAP_OPT_INT, "N", "64", 1, 1 << 20,
-                           "end an answer after so many tokens"},
-                          {"temperature", 0, TAP_OPT_REAL, "T", "0", 0, 100,
-                           "draw from softmax(logits / T); 0 takes the largest"},
-                          {"top-k", 0, TAP_OPT_INT, "K", "0", 0, 1 << 20,
-                           "draw among the K largest; 0 is all"},
-                          {"top-p", 0, TAP_OPT_REAL, "P", "1", 0, 1,
-                           "draw among the fewest that hold the share P"},
-                          {"seed", 0, TAP_OPT_INT, "N", "0", 0, 9007199254740992.0,
-                           "of the draws: the same seed gives the same answer"},
-                          OPT_MASK,
-                          OPT_CONDITION,
-                          OPT_COMPUTE,
-                          END},
+    .opts = (const tap_opt[]){{"prompt", 0, TAP_OPT_TEXT, "TEXT", NULL, 0, 0,
+                               "a question, or text with <image> once; has a default"},
+                              {"template", 0, TAP_OPT_TEXT, "NAME", NULL, 0, 0,
+                               "chat template of the question; 'list' prints all"},
+                              {"max-tokens", 'n', TAP_OPT_INT, "N", "64", 1, 1 << 20,
+                               "end an answer after so many tokens"},
+                              {"temperature", 0, TAP_OPT_REAL, "T", "0", 0, 100,
+                               "draw from softmax(logits / T); 0 takes the largest"},
+                              {"top-k", 0, TAP_OPT_INT, "K", "0", 0, 1 << 20,
+                               "draw among the K largest; 0 is all"},
+                              {"top-p", 0, TAP_OPT_REAL, "P", "1", 0, 1,
+                               "draw among the fewest that hold the share P"},
+                              {"seed", 0, TAP_OPT_INT, "N", "0", 0, 9007199254740992.0,
+                               "of the draws: the same seed gives the same answer"},
+                              OPT_MASK,
+                              OPT_CONDITION,
+                              OPT_COMPUTE,
+                              END},
     .notes =
         "An answer ends at a stop token of generation_config.json (or config.json), at "
         "--max-tokens, or when the model has no position left. Keys and values of all "

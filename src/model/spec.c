@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "model/spec_parts.h"
+#include "model/template.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -43,6 +44,18 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
                     config->path, type, list);
 }
 
+static tap_status put_prompt(tap_spec *spec, tap_error *err)
+{
+    const tap_template *chat = NULL;
+    char *text = NULL;
+    TAP_TRY(tap_template_get(&chat, spec->chat, err));
+    TAP_TRY(tap_template_put(&text, chat, "What is shown in this image?", true, err));
+    assert(strlen(text) < sizeof spec->prompt);
+    (void)snprintf(spec->prompt, sizeof spec->prompt, "%s", text);
+    tap_free(text);
+    return TAP_OK;
+}
+
 /* `processor` is a whole file: settings nested under "image_processor" (transformers 5),
  * or the settings themselves. */
 static tap_status read_spec(tap_spec *out, const json_t *config,
@@ -63,10 +76,11 @@ static tap_status read_spec(tap_spec *out, const json_t *config,
                      .merge = 1,
                      .image_text = "<image>"};
     assert(strlen(family->name) < sizeof spec.family);
-    assert(strlen(family->prompt) < sizeof spec.prompt);
+    assert(strlen(family->chat) < sizeof spec.chat);
     (void)snprintf(spec.family, sizeof spec.family, "%s", family->name);
-    (void)snprintf(spec.prompt, sizeof spec.prompt, "%s", family->prompt);
+    (void)snprintf(spec.chat, sizeof spec.chat, "%s", family->chat);
     TAP_TRY(family->read(&spec, &files, err));
+    TAP_TRY(put_prompt(&spec, err));
     assert(spec.lay_out && spec.d_projector_out > 0);
     *out = spec;
     return TAP_OK;

@@ -88,7 +88,8 @@ struct tap_spec {
     tap_prompt_kind prompt_kind;
     char image_text[32]; /* how the image token is spelled; "<image>" in most */
     char edge_text[32];  /* token at both ends of an image's block of text, or "" */
-    char prompt[512];    /* the family's default; holds "<image>" once */
+    char chat[32];       /* chat template of this checkpoint's questions (template.h) */
+    char prompt[1024];   /* the default question in it; holds "<image>" once */
     /* The rows that an image gives the decoder, in order (layout.h). */
     tap_status (*lay_out)(tap_layout *out, const tap_spec *spec,
                           const tap_geometry *geometry, tap_error *err);

@@ -119,7 +119,7 @@ static tap_status read_llava(tap_spec *out, const tap_spec_files *files, tap_err
 const tap_family tap_family_llava = {
     .name = "llava-1.5",
     .model_types = {"llava"},
-    .prompt = "USER: <image>\nWhat is shown in this image? ASSISTANT:",
+    .chat = "llava-1.5",
     .names = names,
     .n_names = sizeof names / sizeof names[0],
     .read = read_llava,

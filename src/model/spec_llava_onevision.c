@@ -54,8 +54,7 @@ static tap_status read_onevision(tap_spec *out, const tap_spec_files *files,
 const tap_family tap_family_llava_onevision = {
     .name = "llava-onevision",
     .model_types = {"llava_onevision"},
-    .prompt = "<|im_start|>user <image>\nWhat is shown in this image?<|im_end|>"
-              "<|im_start|>assistant\n",
+    .chat = "llava-onevision",
     .names = names,
     .n_names = sizeof names / sizeof names[0],
     .read = read_onevision,

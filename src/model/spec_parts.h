@@ -12,11 +12,12 @@ typedef struct tap_spec_files {
     tap_json_at config, processor;
 } tap_spec_files;
 
-/* One family. read fills everything but family, prompt and names. */
+/* One family. read fills everything but family, prompt and names; it may choose another
+ * chat template than the family's. */
 typedef struct tap_family {
     const char *name;           /* "llava-1.5" */
     const char *model_types[2]; /* in config.json; the second may be NULL */
-    const char *prompt;         /* the default, "<image>" once */
+    const char *chat;           /* template of its questions (template.h) */
     const tap_name_rule *names;
     size_t n_names;
     tap_status (*read)(tap_spec *out, const tap_spec_files *files, tap_error *err);

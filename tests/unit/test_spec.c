@@ -476,9 +476,40 @@ static void directories_without_their_files_are_refused(void **state)
                   "': it is not a directory with a config.json");
 }
 
+/* The five checkpoints of LLaVA-NeXT by their vocabularies and types. */
+static void questions_follow_the_decoder(void **state)
+{
+    (void)state;
+
+    static const struct {
+        const char *text, *chat;
+        int image_id;
+    } cases[] = {
+        {"\"vocab_size\": 32064", "llava_v1", 32000},
+        {"\"vocab_size\": 32064, \"model_type\": \"mistral\"", "mistral", 32000},
+        {"\"vocab_size\": 128320", "llava-llama-3", 128256},
+        {"\"vocab_size\": 64064", "yi", 64000}};
+
+    static const char processor[] =
+        "{\"image_processor_type\": \"LlavaNextImageProcessor\","
+        " \"image_grid_pinpoints\": [[336, 672], [672, 336]]}";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char config[400];
+        (void)snprintf(config, sizeof config,
+                       "{\"model_type\": \"llava_next\", \"image_token_index\": %d,"
+                       " \"image_grid_pinpoints\": [[336, 672], [672, 336]],"
+                       " \"text_config\": {%s}}",
+                       cases[i].image_id, cases[i].text);
+        const tap_spec s = good(config, processor);
+        assert_string_equal(s.chat, cases[i].chat);
+        assert_non_null(strstr(s.prompt, "<image>\nWhat is shown in this image?"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(questions_follow_the_decoder),
         cmocka_unit_test(the_7b_of_the_hub_is_read),
         cmocka_unit_test(the_13b_and_other_spellings_are_read),
         cmocka_unit_test(absent_parts_mean_the_defaults_of_their_class),
