@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tap_reader *const readers[] = {&tap_reader_pascal, &tap_reader_masks,
-                                            &tap_reader_coco, &tap_reader_partimagenet,
-                                            &tap_reader_paco};
+static const tap_reader *const readers[] = {
+    &tap_reader_pascal, &tap_reader_masks, &tap_reader_coco, &tap_reader_partimagenet,
+    &tap_reader_paco,   &tap_reader_ade,   &tap_reader_cihp, &tap_reader_panoptic};
 
 enum { N_READERS = sizeof readers / sizeof *readers };
 

@@ -34,7 +34,8 @@ typedef struct tap_reader {
 } tap_reader;
 
 extern const tap_reader tap_reader_pascal, tap_reader_masks, tap_reader_coco,
-    tap_reader_partimagenet, tap_reader_paco;
+    tap_reader_partimagenet, tap_reader_paco, tap_reader_ade, tap_reader_cihp,
+    tap_reader_panoptic;
 
 /* Appends an object; takes the mask over. mask may be NULL: it is then the union of its
  * parts. A mask of a wrong size becomes the object's fault. */
