@@ -184,6 +184,11 @@ void tap_file_close(tap_file_out *file)
     tap_free(file);
 }
 
+void tap_file_remove(const char *path)
+{
+    (void)unlink(path);
+}
+
 bool tap_file_exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -36,6 +36,9 @@ TAP_NODISCARD tap_status tap_file_put_at(tap_file_out *file, size_t offset,
 TAP_NODISCARD tap_status tap_file_commit(tap_file_out *file, tap_error *err);
 void tap_file_close(tap_file_out *file);
 
+/* Removes a file; nothing happens if there is none. */
+void tap_file_remove(const char *path);
+
 bool tap_file_exists(const char *path);
 bool tap_file_is_directory(const char *path);
 

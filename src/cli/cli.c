@@ -7,6 +7,7 @@
 #include "cli/help.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -62,6 +63,45 @@ json_t *tap_cli_json_text(const char *text)
     value = json_string(plain);
     tap_free(plain);
     return value;
+}
+
+tap_status tap_cli_ranges(uint64_t *bits, const tap_cli *cli, const char *option,
+                          int n_bits, tap_error *err)
+{
+    const char *text = tap_args_text(cli->args, option), *at = text;
+    for (bool more = true; more;) {
+        char *end = NULL;
+        const bool open = *at == '-'; /* -3 */
+        long first = 0, last = 0;
+        if (!open && isdigit((unsigned char)*at)) {
+            first = last = strtol(at, &end, 10);
+            at = end;
+        } else if (!open) {
+            break;
+        }
+        if (*at == '-') {
+            at++;
+            last = n_bits - 1; /* 4- */
+            if (isdigit((unsigned char)*at)) {
+                last = strtol(at, &end, 10);
+                at = end;
+            } else if (open) {
+                break;
+            }
+        }
+        if (first > last || last >= n_bits)
+            break;
+        for (long i = first; i <= last; i++)
+            tap_bits_set(bits, i);
+        more = *at == ',';
+        at += more;
+        if (!more && *at == '\0')
+            return TAP_OK;
+    }
+    return TAP_FAIL(
+        err, TAP_EINVAL,
+        "option '--%s' expects numbers below %d as in 0,2,5-7, found '%.80s'", option,
+        n_bits, text);
 }
 
 tap_status tap_cli_put_json(json_t *object, tap_error *err)

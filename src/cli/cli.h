@@ -40,6 +40,11 @@ TAP_NODISCARD tap_status tap_cli_model(char **path, const tap_cli *cli, size_t i
  * f32, with a note; a manifest names kernels->compute. */
 const tap_kernels *tap_cli_kernels(const tap_cli *cli);
 
+/* Sets the bits that the option's value names, "0,2,5-7" or "4-", all below n_bits; bits
+ * [n_bits / 64] begins as zeros. */
+TAP_NODISCARD tap_status tap_cli_ranges(uint64_t *bits, const tap_cli *cli,
+                                        const char *option, int n_bits, tap_error *err);
+
 /* Prints a JSON object as one line on stdout, with "schema": 1 set first; takes the
  * reference, and reports a NULL object as lack of memory. */
 TAP_NODISCARD tap_status tap_cli_put_json(json_t *object, tap_error *err);

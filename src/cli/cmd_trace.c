@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "cli/commands.h"
 #include "cli/subject.h"
-#include "format/safetensors.h"
+#include "format/npy.h"
 #include "read/trace.h"
 
 #include <string.h>
@@ -40,6 +40,38 @@ static int64_t describe(const char **keys, const char **values, const tap_cli *c
     return n;
 }
 
+/* --format, or what the file's name ends in. */
+static tap_trace_format format_of(const tap_cli *cli, const char *out)
+{
+    static const char *const ends[] = {".safetensors", ".npy",
+                                       ".npz"}; /* ORDER formats */
+    const int chosen = tap_args_choice(cli->args, "format");
+    const size_t n = strlen(out);
+    for (int f = TAP_TRACE_NPY; chosen < 0 && f <= TAP_TRACE_NPZ; f++) {
+        const size_t m = strlen(ends[f]);
+        if (n > m && strcmp(out + n - m, ends[f]) == 0)
+            return (tap_trace_format)f;
+    }
+    return chosen < 0 ? TAP_TRACE_SAFETENSORS : (tap_trace_format)chosen;
+}
+
+/* Puts the one tensor of a safetensors file into the format asked for, and removes it. */
+static tap_status convert(const char *stream_path, const char *out,
+                          tap_trace_format format, tap_error *err)
+{
+    tap_safetensors *file = NULL;
+    tap_status status = TAP_OK;
+    if (format == TAP_TRACE_SAFETENSORS)
+        return TAP_OK;
+    TAP_TRY_OUT(tap_safetensors_open(&file, stream_path, err));
+    status = format == TAP_TRACE_NPY ? tap_npy_write(out, file, 0, err)
+                                     : tap_npz_write(out, file, NULL, err);
+out:
+    tap_safetensors_close(file);
+    tap_file_remove(stream_path);
+    return status;
+}
+
 /* A directory with only the configuration files is enough for vision.pixels. */
 static tap_status trace_pixels(const tap_cli *cli, const char *out, tap_error *err)
 {
@@ -50,10 +82,14 @@ static tap_status trace_pixels(const tap_cli *cli, const char *out, tap_error *e
     tap_geometry geometry;
     char sha256[TAP_SHA256_TEXT_BYTES];
     const char *photo = tap_args_argument(cli->args, 1);
+    const tap_trace_format format = format_of(cli, out);
+    char *stream_path = NULL;
     tap_safetensors_out *file = NULL;
     tap_status status = tap_cli_model(&path, cli, 0, err);
     if (status != TAP_OK)
         return status;
+    TAP_TRY_OUT(tap_text_format(&stream_path, err, "%s%s", out,
+                                format == TAP_TRACE_SAFETENSORS ? "" : ".part"));
     TAP_TRY_OUT(tap_spec_read(&spec, path, err));
     TAP_TRY_OUT(tap_image_read(&image, photo, err));
     TAP_TRY_OUT(tap_sha256_file(sha256, photo, err));
@@ -66,13 +102,15 @@ static tap_status trace_pixels(const tap_cli *cli, const char *out, tap_error *e
     const char *const keys[] = {"tapetum", "command", "model.family", "image.sha256"};
     const char *const values[] = {tap_version(), cli->command_line, spec.family,
                                   sha256};
-    TAP_TRY_OUT(
-        tap_safetensors_create(&file, out, 1, &name, &shape, 4, keys, values, err));
+    TAP_TRY_OUT(tap_safetensors_create(&file, stream_path, 1, &name, &shape, 4, keys,
+                                       values, err));
     TAP_TRY_OUT(
         tap_safetensors_put(file, 0, 0, pixels.values, tap_tensor_count(&shape), err));
     TAP_TRY_OUT(tap_safetensors_commit(file, err));
+    TAP_TRY_OUT(convert(stream_path, out, format, err));
 out:
     tap_safetensors_out_close(file);
+    tap_free(stream_path);
     tap_pixels_clear(&pixels);
     tap_image_clear(&image);
     tap_free(path);
@@ -90,6 +128,7 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     char(*names)[24] = NULL;
     char sha256[TAP_SHA256_TEXT_BYTES];
     const char *keys[MAX_METADATA], *values[MAX_METADATA];
+    uint64_t heads[TAP_MAX_HEADS / 64] = {0};
     const tap_kernels *kernels = tap_cli_kernels(cli);
     tap_status status = tap_subject_open(&s, cli, err);
     if (status != TAP_OK)
@@ -100,22 +139,27 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
                            .n_conditions = s.n_conditions,
                            .positions =
                                positions[tap_args_choice(cli->args, "positions")],
+                           .format = format_of(cli, out),
                            .sequence = &s.scene.sequence,
                            .n_tiles = s.scene.pixels.n_tiles,
                            .keys = keys,
                            .values = values};
     TAP_TRY_OUT(tap_site_parse(&places, &spec.n_places, sites, n_blocks, err));
     spec.places = places;
+    if (tap_args_text(cli->args, "heads")) {
+        TAP_TRY_OUT(tap_cli_ranges(heads, cli, "heads", TAP_MAX_HEADS, err));
+        spec.heads = heads;
+    }
     TAP_TRY_OUT(tap_sha256_file(sha256, tap_args_argument(cli->args, 1), err));
     TAP_TRY_OUT(tap_alloc(&names, (size_t)s.n_conditions, sizeof *names, "names", err));
     spec.n_metadata = describe(keys, values, cli, &s, kernels, names, sha256);
     TAP_TRY_OUT(tap_trace_open(&trace, out, &spec, err));
     tap_wanted wanted = {0};
     tap_run_options options = {.kernels = kernels, .n_threads = cli->n_threads};
-    tap_trace_want(&wanted, &options, trace);
-    const tap_item item = {.pixels = &s.scene.pixels,
-                           .sequence = &s.scene.sequence,
-                           .plans = (const tap_plan *const *)s.plans};
+    tap_item item = {.pixels = &s.scene.pixels,
+                     .sequence = &s.scene.sequence,
+                     .plans = (const tap_plan *const *)s.plans};
+    tap_trace_want(&wanted, &options, &item, trace);
     const tap_sink sink = {.owner = trace, .wanted = &wanted, .put = put_state};
     TAP_TRY_OUT(tap_run(NULL, s.model, &item, 1, s.n_conditions, &options, &sink, err));
     TAP_TRY_OUT(tap_trace_commit(trace, err));

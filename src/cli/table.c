@@ -159,18 +159,22 @@ static const tap_command lens = {
 
 static const tap_command trace = {
     .name = "trace",
-    .summary = "states of a run under their site names, as safetensors",
+    .summary = "states of a run under their site names, as safetensors or for NumPy",
     .examples = {"every depth of the decoder",
                  "tapetum trace MODEL cat.jpg --sites 'lm.depth.*' -o out.safetensors",
-                 "attention of two blocks under a cut",
-                 "tapetum trace MODEL cat.jpg --sites lm.3-4.pattern "
-                 "--condition 'lm[3]: image <- image' -o out.safetensors"},
+                 "one head's attention from the last token under a cut, for NumPy",
+                 "tapetum trace MODEL cat.jpg --sites lm.3-4.pattern --positions last "
+                 "--heads 7 --condition 'lm[3]: image <- image' -o out.npz"},
     .args = model_and_image,
     .opts =
         (const tap_opt[]){{"sites", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0,
                            "names, comma-separated; see inspect --sites"},
                           {"positions", 0, TAP_OPT_CHOICE, "image|all|last", "image", 0,
                            0, "rows to keep: patches, every token, the last"},
+                          {"heads", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0,
+                           "heads to keep of q, k, v, z, scores, pattern: 0,2,5-7"},
+                          {"format", 0, TAP_OPT_CHOICE, "safetensors|npy|npz", NULL, 0,
+                           0, "of the file; by default what its name ends in"},
                           OPT_CONDITION,
                           OPT_MASK,
                           OPT_PROMPT,

@@ -145,6 +145,7 @@ static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site 
                              .item = span->item,
                              .conditions = job->conditions,
                              .n_conditions = span->n_lanes,
+                             .first_row = span->first_position,
                              .n_rows = span->n_rows,
                              .d = d,
                              .values = values};
@@ -240,6 +241,50 @@ static tap_status keep_receipts(const tap_pass *pass, const tap_span *span,
     return TAP_OK;
 }
 
+/* Scores and pattern of the rows that the sink wants, a run of neighbours at a time: the
+ * same product once more, with the same bits. */
+static tap_status put_maps(const tap_pass *pass, const tap_span *span,
+                           const tap_attend_args *args, tap_error *err)
+{
+    const tap_job *job = pass->job;
+    const uint64_t *wanted = job->items[span->item].map_rows[pass->stack];
+    for (int64_t r = 0, n; r < args->n_q; r += n) {
+        const int64_t row = args->rows ? args->rows[r] : args->first_q + r;
+        n = 1;
+        if (wanted && !tap_bits_get(wanted, row))
+            continue;
+        while (n < TAP_MAP_ROWS && r + n < args->n_q &&
+               (!args->rows || args->rows[r + n] == row + n) &&
+               (!wanted || tap_bits_get(wanted, row + n)))
+            n++;
+        tap_attend_args part = *args;
+        part.n_q = n;
+        part.q += r * args->stride_q;
+        part.z += r * args->stride_z;
+        if (args->q_clean)
+            part.q_clean += r * args->stride_q;
+        if (args->rows)
+            part.rows += r;
+        else
+            part.first_q = row;
+        part.receipt = NULL;
+        part.scores = pass->scores;
+        part.pattern = pass->pattern;
+        job->kernels->attend(&part, 1, &job->work);
+        const int64_t d = args->n_heads * args->n_k;
+        tap_span rows = *span;
+        rows.n_rows = n;
+        rows.first_position = row;
+        if (tap_sink_wants(job->sink, TAP_SITE_SCORES, pass->stack, pass->block))
+            TAP_TRY(put_span(pass, &rows, TAP_SITE_SCORES, pass->block, pass->scores, d,
+                             err));
+        if (tap_sink_wants(job->sink, TAP_SITE_PATTERN, pass->stack, pass->block))
+            TAP_TRY(put_span(pass, &rows, TAP_SITE_PATTERN, pass->block, pass->pattern,
+                             d, err));
+    }
+    return TAP_OK;
+}
+
 /* Attention of the children in spans [pass->n_spans]; from[i] is the row of child i's
  * source in k and v, query[i] in q. */
 static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
@@ -249,7 +294,6 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
     const tap_stack_spec *s = pass->spec;
     const int64_t d_q = (int64_t)s->n_heads * s->d_head,
                   d_kv = (int64_t)s->n_kv_heads * s->d_head;
-    const bool maps = pass->scores || pass->pattern;
     memset(f->receipts, 0, (size_t)(pass->n_spans * s->n_heads) * sizeof *f->receipts);
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
@@ -273,22 +317,11 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
             .edges = plan ? plan->edges : NULL,
             .z = pass->z + span->row * d_q,
             .stride_z = d_q,
-            .receipt = f->receipts + i * s->n_heads,
-            .scores = pass->scores,
-            .pattern = pass->pattern};
-        if (maps) { /* one child at a time: the maps are large */
-            job->kernels->attend(&f->args[i], 1, &job->work);
-            const int64_t d = s->n_heads * span->n_rows;
-            if (tap_sink_wants(job->sink, TAP_SITE_SCORES, pass->stack, pass->block))
-                TAP_TRY(put_span(pass, span, TAP_SITE_SCORES, pass->block, pass->scores,
-                                 d, err));
-            if (tap_sink_wants(job->sink, TAP_SITE_PATTERN, pass->stack, pass->block))
-                TAP_TRY(put_span(pass, span, TAP_SITE_PATTERN, pass->block,
-                                 pass->pattern, d, err));
-        }
+            .receipt = f->receipts + i * s->n_heads};
     }
-    if (!maps)
-        job->kernels->attend(f->args, pass->n_spans, &job->work);
+    job->kernels->attend(f->args, pass->n_spans, &job->work);
+    for (int64_t i = 0; i < pass->n_spans && (pass->scores || pass->pattern); i++)
+        TAP_TRY(put_maps(pass, &pass->spans[i], &f->args[i], err));
     for (int64_t i = 0; i < pass->n_spans; i++)
         TAP_TRY(
             keep_receipts(pass, &pass->spans[i], f->receipts + i * s->n_heads, err));
@@ -574,7 +607,7 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
         scores |= tap_sink_wants(job->sink, TAP_SITE_SCORES, stack, b);
         pattern |= tap_sink_wants(job->sink, TAP_SITE_PATTERN, stack, b);
     }
-    const size_t map = (size_t)(most * most * s->n_heads) * sizeof(float);
+    const size_t map = (size_t)(TAP_MAP_ROWS * most * s->n_heads) * sizeof(float);
     if (scores)
         TAP_TRY(tap_arena_take(&pass->scores, &job->arena, 1, map, err));
     if (pattern)

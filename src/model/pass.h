@@ -59,7 +59,7 @@ typedef struct tap_pass {
     float *k, *v;            /* n_kv_heads d_head */
     float *out;              /* d_model: attention's and the MLP's output */
     float *up, *gate;        /* d_mlp; gate for the decoder only */
-    float *scores, *pattern; /* [n_heads][n_tok][n_tok] when wanted */
+    float *scores, *pattern; /* [n_heads][TAP_MAP_ROWS][n_tok] when wanted */
 } tap_pass;
 
 /* The two halves of a block; each stack has its own pair.

@@ -11,7 +11,7 @@
 #include "model/model.h"
 #include "model/prompt.h"
 
-enum { TAP_MAX_BLOCKS = 256 };
+enum { TAP_MAX_BLOCKS = 256, TAP_MAP_ROWS = 48 };
 
 /* Which sites a sink wants: bit b of blocks[stack][site] for sites of blocks, once[site] for
  * the others. The run goes only as deep as the deepest wanted site needs. */
@@ -31,7 +31,8 @@ typedef struct tap_state {
     int64_t first_row,
         n_rows; /* rows (tokens) of the sequence; logits come in pieces */
     int64_t d;
-    const float *values; /* [n_rows][d]; scores, pattern: [n_heads][n_rows][n_rows] */
+    const float *values; /* [n_rows][d]; scores, pattern: [n_heads][n_rows][n_k], with
+                            d = n_heads n_k, in runs of at most TAP_MAP_ROWS rows */
 } tap_state;
 
 /* The one callback. put gets each state that is wanted; flush is called when all states of
@@ -54,6 +55,8 @@ typedef struct tap_item {
      * lm.*.resid_post of that block the rest is NaN. */
     const int64_t *read; /* [n_read] */
     int64_t n_read;
+    const uint64_t *map_rows[TAP_N_STACKS]; /* bit sets of query rows whose scores and
+                                               pattern are put; NULL: all */
 } tap_item;
 
 typedef struct tap_run_options {

@@ -33,7 +33,7 @@ static size_t stack_bytes(const tap_model *model, const tap_run_options *options
     size_t n = 2 * (size_t)size->state_rows[stack] * d +
                group_rows(options, size->n_tok[stack]) * row + n_extra;
     if (size->maps[stack])
-        n += 2 * n_tok * n_tok * (size_t)s->n_heads;
+        n += 2 * TAP_MAP_ROWS * n_tok * (size_t)s->n_heads;
     const size_t lane = LANE_BYTES + (size_t)s->n_heads * sizeof(tap_head_receipt);
     return n * sizeof(float) + (size_t)size->n_lanes * lane + N_TAKES * ALIGN_BYTES;
 }

@@ -26,3 +26,25 @@ echo '{"text": "a tail"}' | tapetum tokenize "$M" --json >ids
 grep -q '"ids"' ids || fail "no ids"
 expect 0 tapetum inspect "$M" --json >inspect
 grep -q 'llava-1.5' inspect || fail "no family"
+
+# the formats of NumPy hold the same bytes; a part of a state is a part
+expect 0 tapetum trace "$M" "$I" --sites lm.1.pattern --positions last --heads 1-2 -o one.npy
+head -c 128 one.npy | grep -aq "'shape': (2, 1, " || fail "not two heads of one row: $(head -c 128 one.npy)"
+expect 0 tapetum trace "$M" "$I" --sites lm.1.pattern --positions last --heads 1-2 -o one.safetensors
+tail -c 400 one.npy >a
+tail -c 400 one.safetensors >b
+cmp a b || fail "the npy file has other numbers"
+expect 0 tapetum trace "$M" "$I" --sites 'lm.*.z' --format npz -o many
+head -c 2 many | grep -q PK || fail "no archive"
+expect 0 tapetum trace "$M" "$I" --sites vision.pixels -o p.npy
+tail -c 400 p.npy >a
+tail -c 400 p.safetensors >b
+cmp a b || fail "pixels differ"
+[ -z "$(ls ./*.part 2>/dev/null)" ] || fail "a part was left behind"
+expect 2 tapetum trace "$M" "$I" --sites 'lm.*.z' -o many.npy 2>err
+grep -q 'ask for npz' err || fail "$(cat err)"
+[ ! -e many.npy ] || fail "half-written npy"
+for heads in 4 x 2-1 1, ''; do
+    expect 2 tapetum trace "$M" "$I" --sites lm.0.z --heads "$heads" -o h.npy 2>err
+    grep -q 'head' err || fail "$(cat err)"
+done

@@ -114,10 +114,42 @@ tap_plan *rig_plan(const rig *r, int scene, const char *text)
     return plan;
 }
 
+/* A run of rows of a map joins what is there of it: values [n_heads][n_rows][n_tok], all
+ * rows of which come one run after the other. */
+static tap_status keep_map(capture *c, const tap_state *state, tap_error *err)
+{
+    const int64_t n_heads = c->n_heads[state->stack], n_k = state->d / n_heads;
+    for (int64_t i = 0; i < state->n_conditions; i++) {
+        kept *k =
+            (kept *)(uintptr_t)capture_find(c, state->site, state->stack, state->block,
+                                            (int)state->item, state->conditions[i]);
+        if (!k) {
+            TAP_TRY(
+                tap_grow(&c->states, &c->capacity, c->n + 1, sizeof *k, "a test", err));
+            k = &c->states[c->n++];
+            *k = (kept){.site = state->site,
+                        .stack = state->stack,
+                        .block = state->block,
+                        .item = (int)state->item,
+                        .condition = state->conditions[i],
+                        .n_rows = n_k,
+                        .d = state->d};
+            TAP_TRY(tap_alloc(&k->values, (size_t)(n_k * state->d), sizeof *k->values,
+                              "a test", err));
+        }
+        for (int64_t h = 0; h < n_heads; h++)
+            memcpy(k->values + (h * n_k + state->first_row) * n_k,
+                   state->values + h * state->n_rows * n_k,
+                   (size_t)(state->n_rows * n_k) * sizeof *k->values);
+    }
+    return TAP_OK;
+}
+
 static tap_status keep(void *owner, const tap_state *state, tap_error *err)
 {
     capture *c = owner;
-    const bool map = state->site == TAP_SITE_PATTERN || state->site == TAP_SITE_SCORES;
+    if (state->site == TAP_SITE_PATTERN || state->site == TAP_SITE_SCORES)
+        return keep_map(c, state, err);
     for (int64_t i = 0; i < state->n_conditions; i++) {
         kept k = {.site = state->site,
                   .stack = state->stack,
@@ -129,7 +161,6 @@ static tap_status keep(void *owner, const tap_state *state, tap_error *err)
         const size_t n = (size_t)(state->n_rows * state->d);
         TAP_TRY(tap_alloc(&k.values, n, sizeof *k.values, "a test", err));
         memcpy(k.values, state->values, n * sizeof *k.values);
-        (void)map;
         TAP_TRY(tap_grow(&c->states, &c->capacity, c->n + 1, sizeof k, "a test", err));
         c->states[c->n++] = k;
     }
@@ -162,7 +193,8 @@ capture rig_run(const rig *r, int first, int n, const char *const *texts,
             tap_bits_set(wanted.blocks[s][TAP_SITE_RESID_POST], b);
             tap_bits_set(wanted.blocks[s][TAP_SITE_PATTERN], b);
         }
-    capture c = {0};
+    capture c = {.n_heads = {r->model->spec.vision.stack.n_heads,
+                             r->model->spec.lm.stack.n_heads}};
     const tap_sink sink = {.owner = &c, .wanted = &wanted, .put = keep};
     check(tap_run(&c.receipts, r->model, items, n, n_conditions, options, &sink, &err),
           &err);

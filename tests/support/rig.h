@@ -17,7 +17,7 @@ typedef struct rig {
     int n_scenes;
 } rig;
 
-/* One state that was put, copied. */
+/* One state that was put, copied; maps whole: [n_heads][n_rows][n_rows]. */
 typedef struct kept {
     tap_site site;
     tap_stack stack;
@@ -29,6 +29,7 @@ typedef struct kept {
 typedef struct capture {
     kept *states;
     size_t n, capacity;
+    int n_heads[TAP_N_STACKS];
     tap_receipts receipts;
 } capture;
 
