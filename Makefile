@@ -123,7 +123,7 @@ $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(TEST_LIB)
 	$(LINK) $^ $(LIBS) -lcmocka -o $@
 $(B)/examples/%: $(B)/examples/%.o $(B)/libtapetum.a
 	$(LINK) $^ $(LIBS) -o $@
-$(B)/bench/%: $(B)/bench/%.o $(B)/libtapetum.a
+$(B)/bench/%: $(B)/bench/%.o $(B)/tests/support/tiny_model.o $(B)/tests/support/tiny_tokenizer.o $(B)/libtapetum.a
 	$(LINK) $^ $(LIBS) $(shell pkg-config --libs openblas) -o $@
 
 check: all $(TEST_BIN)

@@ -336,7 +336,7 @@ static tap_status print_text_config(tap_buffer *text, const tiny_model *o, int d
         "  \"text_config\": {\"model_type\": \"llama\", \"hidden_size\": %d,\n"
         "    \"intermediate_size\": %d, \"num_hidden_layers\": %d,\n"
         "    \"num_attention_heads\": %d, \"num_key_value_heads\": %d,\n"
-        "    \"rms_norm_eps\": %g, \"max_position_embeddings\": 512,\n",
+        "    \"rms_norm_eps\": %g, \"max_position_embeddings\": 4096,\n",
         o->lm_d_model, o->lm_d_mlp, o->lm_n_blocks, o->lm_n_heads, o->lm_n_kv_heads,
         o->lm_norm_eps));
     if (o->lm_d_head * o->lm_n_heads != o->lm_d_model)
