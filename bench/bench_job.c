@@ -55,10 +55,10 @@ static double now_s(void)
  * sixth of the patches, as part masks cover them. */
 static bool in_a_part(double x, double y)
 {
-    static const double parts[][4] = {{0.50, 0.55, 0.20, 0.11}, {0.76, 0.38, 0.09, 0.09},
-                                      {0.36, 0.73, 0.03, 0.11}, {0.44, 0.73, 0.03, 0.11},
-                                      {0.58, 0.73, 0.03, 0.11}, {0.65, 0.73, 0.03, 0.11},
-                                      {0.25, 0.46, 0.07, 0.03}};
+    static const double parts[][4] = {
+        {0.50, 0.55, 0.20, 0.11}, {0.76, 0.38, 0.09, 0.09}, {0.36, 0.73, 0.03, 0.11},
+        {0.44, 0.73, 0.03, 0.11}, {0.58, 0.73, 0.03, 0.11}, {0.65, 0.73, 0.03, 0.11},
+        {0.25, 0.46, 0.07, 0.03}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const double dx = (x - parts[i][0]) / parts[i][2],
                      dy = (y - parts[i][1]) / parts[i][3];
@@ -354,8 +354,8 @@ static tap_status set_up(const bench *b, const char *directory, tap_error *err)
         TAP_TRY_OUT(tap_buffer_put(&rows, &row, sizeof row, err));
     }
     TAP_TRY_OUT(put_file(directory, "rows.i32", rows.text, rows.n_bytes, err));
-    TAP_TRY_OUT(put_file(directory, "ids.i32", s->ids,
-                         (size_t)s->n_tok * sizeof *s->ids, err));
+    TAP_TRY_OUT(
+        put_file(directory, "ids.i32", s->ids, (size_t)s->n_tok * sizeof *s->ids, err));
     TAP_TRY_OUT(put_file(directory, "pixels.f32", p->values,
                          (size_t)p->n_tiles * 3 * (size_t)p->side_px *
                              (size_t)p->side_px * sizeof *p->values,

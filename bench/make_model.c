@@ -69,7 +69,8 @@ static tap_status draw_photo(const char *directory, tap_error *err)
             for (int c = 0; c < 3; c++) {
                 noise = noise * 1664525U + 1013904223U;
                 image.rgb[(y * WIDTH + x) * 3 + c] =
-                    (uint8_t)((x * (c + 1) / 3 + y * (3 - c) / 2) % 192 + (int)(noise >> 26));
+                    (uint8_t)((x * (c + 1) / 3 + y * (3 - c) / 2) % 192 +
+                              (int)(noise >> 26));
             }
     (void)snprintf(path, sizeof path, "%s/photo.png", directory);
     const tap_status status = tap_image_write(&image, path, err);

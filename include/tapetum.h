@@ -119,7 +119,8 @@ TAP_API bool tap_answer_in_part(const tap_answer *answer, int64_t patch);
 
 /* Runs an experiment file into a results database, or goes on with one that was stopped.
  * *stop, checked between batches, ends the run with TAP_ESTOPPED and everything done so far
- * saved; NULL: never. n_threads 0: all processors; memory_bytes 0: 2 GiB for states.
+ * saved; NULL: never. n_threads 0: all processors; memory_bytes 0: a quarter of
+ * the RAM, beside the mapped weights.
  * docs/schema.md describes the database. */
 TAP_API TAP_NODISCARD tap_status tap_experiment_run(const char *experiment_path,
                                                     const char *database_path,

@@ -61,6 +61,10 @@ size_t tap_arena_mark(const tap_arena *arena);
 void tap_arena_release(tap_arena *arena, size_t mark);
 void tap_arena_clear(tap_arena *arena);
 
+/* Bytes of RAM that this process may use: the machine's, or less where a control group
+ * says so (Linux). */
+size_t tap_memory_installed(void);
+
 /* For tests: the n-th allocation from now (1-based) fails; 0 switches it off. Returns how
  * many allocations happened since the last call. Not for use while threads run. */
 int64_t tap_memory_fail_at(int64_t n);

@@ -74,22 +74,29 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
 {
     tap_sweep_counts c;
     TAP_TRY(tap_sweep_dry_run(&c, experiment, options, err));
+    const double flop = c.flop_done + c.flop_lens;
+    const double unshared = c.flop_unshared + c.flop_lens;
     if (cli->json)
         return tap_cli_put_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "images",
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "images",
                       (json_int_t)c.n_images, "items", (json_int_t)c.n_items, "scored",
                       (json_int_t)c.n_scored, "excluded", (json_int_t)c.n_excluded,
-                      "runs", (json_int_t)c.n_plans, "gflop_at_most",
-                      c.flop_done * 1e-9, "state_bytes", (json_int_t)c.state_bytes),
+                      "runs", (json_int_t)c.n_plans, "gflop", flop * 1e-9,
+                      "gflop_unshared", unshared * 1e-9, "state_bytes",
+                      (json_int_t)c.state_bytes, "memory_bytes",
+                      (json_int_t)c.memory_bytes, "weight_bytes",
+                      (json_int_t)c.weight_bytes),
             err);
-    printf("%lld images, %lld items: %lld scored, %lld excluded\n"
-           "%zu conditions make %lld different runs of an image, at most %.1f GFLOP "
-           "before sharing\n"
-           "memory: %.3f GiB for the states of the largest image, beside the mapped "
-           "weights\n",
-           (long long)c.n_images, (long long)c.n_items, (long long)c.n_scored,
-           (long long)c.n_excluded, experiment->n_conditions, (long long)c.n_plans,
-           c.flop_done * 1e-9, (double)c.state_bytes / 0x1p30);
+    printf(
+        "%lld images, %lld items: %lld scored, %lld excluded\n"
+        "%zu conditions make %lld different runs of an image: %.1f GFLOP, %.1f without "
+        "sharing\n"
+        "memory: %.1f MiB for the largest image beside %.1f MiB of mapped weights; "
+        "batches take up to %.1f MiB\n",
+        (long long)c.n_images, (long long)c.n_items, (long long)c.n_scored,
+        (long long)c.n_excluded, experiment->n_conditions, (long long)c.n_plans,
+        flop * 1e-9, unshared * 1e-9, (double)c.state_bytes / 0x1p20,
+        (double)c.weight_bytes / 0x1p20, (double)c.memory_bytes / 0x1p20);
     for (size_t i = 0; i < experiment->n_conditions; i++)
         printf("  %-16s %s\n", experiment->conditions[i].name,
                experiment->conditions[i].text);

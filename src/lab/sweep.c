@@ -185,13 +185,15 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     if (sweep->options.n_shards <= 0)
         sweep->options.n_shards = 1;
     if (sweep->options.memory_bytes == 0)
-        sweep->options.memory_bytes = (size_t)2 << 30;
+        sweep->options.memory_bytes = tap_memory_installed() / 4;
     TAP_TRY_OUT(check_supported(experiment, err));
     TAP_TRY_OUT(parse_conditions(sweep, err));
     TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, NULL, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
     if (tap_sweep_needs_survey(experiment))
         TAP_TRY_OUT(tap_survey_read(&sweep->survey, sweep->dataset, err));
+    sweep->counts.memory_bytes = sweep->options.memory_bytes;
+    sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights);
     sweep->labels.tokenizer = sweep->model->tokenizer;
     sweep->labels.forms = experiment->labels.forms;
     TAP_TRY_OUT(read_depths(sweep, err));
@@ -254,6 +256,19 @@ tap_status tap_sweep_finish(tap_sweep *sweep, tap_error *err)
 
 /* ---- stepping ---- */
 
+/* One image with its conditions is more than the memory allowed. */
+static tap_status fail_memory(const tap_sweep *sweep, const tap_sweep_batch *b,
+                              size_t need, tap_error *err)
+{
+    return TAP_FAIL(
+        err, TAP_ENOMEM,
+        "image '%s' with its conditions needs %.3g MiB beside the mapped "
+        "weights, more than the %.3g MiB allowed; give a larger --memory or "
+        "fewer conditions",
+        tap_dataset_name(sweep->dataset, b->images[b->n - 1].id), (double)need / 0x1p20,
+        (double)sweep->options.memory_bytes / 0x1p20);
+}
+
 static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *err)
 {
     const tap_sweep_setup setup = {
@@ -265,8 +280,8 @@ static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *er
         .n_conditions = sweep->n_conditions,
         .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL};
     const int64_t n_images = tap_dataset_count(sweep->dataset);
-    for (; sweep->next < n_images && (b->n == 0 || !tap_sweep_batch_is_full(sweep, b));
-         sweep->next++) {
+    bool fits = true;
+    for (; sweep->next < n_images && fits; sweep->next++) {
         bool done = false;
         if (!is_mine(sweep, sweep->next))
             continue;
@@ -278,17 +293,16 @@ static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *er
         TAP_TRY(tap_sweep_prepare(&b->images[b->n], &setup, sweep->next, err));
         b->n++;
         tap_sweep_list_runs(b, b->n - 1);
+        TAP_TRY(tap_sweep_batch_fits(&fits, sweep, b, err));
     }
-    const size_t bytes = b->n_runs > 0 ? tap_sweep_batch_bytes(sweep, b) : 0;
-    if (bytes > sweep->options.memory_bytes)
-        return TAP_FAIL(err, TAP_ENOMEM,
-                        "one image with its conditions needs %.1f GiB for states, more "
-                        "than the %.1f GiB allowed; give a larger --memory or fewer "
-                        "conditions",
-                        (double)bytes / 0x1p30,
-                        (double)sweep->options.memory_bytes / 0x1p30);
-    if (bytes > sweep->counts.state_bytes)
-        sweep->counts.state_bytes = bytes;
+    if (b->n_runs == 0)
+        return TAP_OK;
+    tap_sweep_cost cost;
+    TAP_TRY(tap_sweep_batch_cost(&cost, sweep, b, err));
+    if (cost.bytes > sweep->options.memory_bytes)
+        return fail_memory(sweep, b, cost.bytes, err);
+    if (cost.bytes > sweep->counts.state_bytes)
+        sweep->counts.state_bytes = cost.bytes;
     return TAP_OK;
 }
 
@@ -315,28 +329,6 @@ out:
 }
 
 /* ---- without computing ---- */
-
-/* FLOPs of the products of one image under n_plans runs, nothing shared. */
-static double image_flop(const tap_sweep *sweep, const tap_sweep_image *image)
-{
-    const tap_spec *spec = &sweep->model->spec;
-    const tap_stack_spec *v = &spec->vision.stack, *l = &spec->lm.stack;
-    const double n_v = (double)tap_scene_n_patches(&image->scene) +
-                       image->scene.geometry.n_tiles * spec->vision.has_cls;
-    const double n_l = (double)image->scene.sequence.last_image + 1.0;
-    const double d_v = v->d_model, d_l = l->d_model;
-    const double q_l = (double)l->n_heads * l->d_head,
-                 kv_l = (double)l->n_kv_heads * l->d_head;
-    const double vision = spec->vision.n_blocks_read * n_v *
-                          (d_v * (4.0 * d_v + 2.0 * v->d_mlp) +
-                           2.0 * (double)tap_vision_rows(&spec->vision) * d_v);
-    const double projector = n_v * d_l * (spec->d_projector_in + d_l);
-    const double lm = l->n_blocks * n_l *
-                      (d_l * (2.0 * q_l + 2.0 * kv_l + 3.0 * l->d_mlp) + n_l * q_l);
-    const double lens = (double)sweep->n_depths * (double)image->rows.n * d_l *
-                        (double)spec->lm.d_vocab;
-    return 2.0 * (double)image->n_plans * (vision + projector + lm + lens);
-}
 
 tap_status tap_sweep_dry_run(tap_sweep_counts *out, tap_experiment *experiment,
                              const tap_sweep_options *options, tap_error *err)
@@ -368,11 +360,16 @@ tap_status tap_sweep_dry_run(tap_sweep_counts *out, tap_experiment *experiment,
         counts->n_scored += image->n_scored;
         counts->n_excluded += image->n_items - image->n_scored;
         if (image->n_scored > 0) {
-            const size_t bytes = tap_sweep_batch_bytes(sweep, b);
+            tap_sweep_cost cost;
+            TAP_TRY_OUT(tap_sweep_batch_cost(&cost, sweep, b, err));
+            if (cost.bytes > sweep->options.memory_bytes)
+                TAP_TRY_OUT(fail_memory(sweep, b, cost.bytes, err));
             counts->n_plans += b->n_runs * image->n_plans;
-            counts->flop_done += (double)b->n_runs * image_flop(sweep, image);
-            counts->state_bytes =
-                bytes > counts->state_bytes ? bytes : counts->state_bytes;
+            counts->flop_done += cost.flop;
+            counts->flop_unshared += cost.flop_unshared;
+            counts->flop_lens += cost.flop_lens;
+            if (cost.bytes > counts->state_bytes)
+                counts->state_bytes = cost.bytes;
         }
         tap_sweep_image_clear(image);
         b->n = b->n_runs = b->n_plans = 0;

@@ -15,7 +15,7 @@
 typedef struct tap_sweep_options {
     const tap_kernels *kernels; /* NULL: the fastest table */
     int n_threads;              /* 0: all processors */
-    size_t memory_bytes;        /* for states, beside the mapped weights; 0: 2 GiB */
+    size_t memory_bytes;        /* beside the mapped weights; 0: a quarter of the RAM */
     int64_t batch_images;       /* images at once; 0: as many as help and fit */
     int shard, n_shards;        /* this run takes images i with i % n_shards == shard */
     bool skip_nothing;          /* compute rows nobody reads, too, for comparison */
@@ -28,8 +28,9 @@ typedef struct tap_sweep_counts {
     int64_t n_items, n_scored, n_excluded; /* of the images of this run */
     double flop_done, flop_unshared;       /* products of this run; without sharing */
     double flop_lens;
-    size_t state_bytes; /* the largest reservation so far */
-    int64_t n_plans;    /* different runs of an image, summed over images */
+    size_t state_bytes;                /* the largest reservation so far */
+    size_t memory_bytes, weight_bytes; /* allowed beside the weights; the weights */
+    int64_t n_plans; /* different runs of an image, summed over images */
 } tap_sweep_counts;
 
 typedef struct tap_sweep tap_sweep;
@@ -41,7 +42,8 @@ TAP_NODISCARD tap_status tap_sweep_open(tap_sweep **out, tap_experiment *experim
                                         const tap_sweep_options *options,
                                         tap_error *err);
 /* What a sweep would do: every image, mask and condition is read and checked, nothing is
- * computed or written. flop_done is an upper bound: sharing makes it smaller. */
+ * computed or written. FLOPs are those the sweep will do; an image that does not fit into
+ * the memory is refused with need and have. */
 TAP_NODISCARD tap_status tap_sweep_dry_run(tap_sweep_counts *out,
                                            tap_experiment *experiment,
                                            const tap_sweep_options *options,

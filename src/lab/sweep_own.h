@@ -47,9 +47,20 @@ typedef struct tap_sweep_batch {
 
 /* Lists what must go through the model for the images from `first` on. */
 void tap_sweep_list_runs(tap_sweep_batch *b, int64_t first);
-/* Bytes of states, ranks and logits of the batch. */
-size_t tap_sweep_batch_bytes(const tap_sweep *sweep, const tap_sweep_batch *b);
-bool tap_sweep_batch_is_full(const tap_sweep *sweep, const tap_sweep_batch *b);
+
+/* What running a batch takes and does. */
+typedef struct tap_sweep_cost {
+    size_t
+        bytes; /* states, ranks, logits, pictures, scratch; beside the mapped weights */
+    double flop, flop_unshared, flop_lens;
+} tap_sweep_cost;
+
+TAP_NODISCARD tap_status tap_sweep_batch_cost(tap_sweep_cost *out,
+                                              const tap_sweep *sweep,
+                                              const tap_sweep_batch *b, tap_error *err);
+/* Whether one more image may join the batch: it fits into the memory and helps. */
+TAP_NODISCARD tap_status tap_sweep_batch_fits(bool *fits, const tap_sweep *sweep,
+                                              const tap_sweep_batch *b, tap_error *err);
 TAP_NODISCARD tap_status tap_sweep_batch_run(tap_sweep_batch *b, tap_sweep *sweep,
                                              tap_error *err);
 void tap_sweep_batch_free(tap_sweep_batch *b);

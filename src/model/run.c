@@ -141,9 +141,15 @@ static int64_t most_rows(const tap_job *job, tap_stack stack, const tap_tree *tr
     return most;
 }
 
-/* FLOPs of the products of a stack (2 per weight and row) over the nodes of its tree, and
- * over all lanes as if nothing were shared. */
-static void count_flop(tap_job *job, tap_stack stack, const tap_tree *tree)
+static void add_flop(tap_run_cost *cost, double flop, int64_t n_lanes)
+{
+    cost->flop += flop;
+    cost->flop_unshared += flop * (double)n_lanes;
+}
+
+/* Products of a stack's blocks over the nodes of its tree. */
+static void count_blocks(tap_run_cost *cost, const tap_job *job, tap_stack stack,
+                         const tap_tree *tree)
 {
     const tap_stack_spec *s = stack == TAP_VISION ? &job->model->spec.vision.stack
                                                   : &job->model->spec.lm.stack;
@@ -161,12 +167,28 @@ static void count_flop(tap_job *job, tap_stack stack, const tap_tree *tree)
                 const double n = (double)tap_job_rows(job, stack, item);
                 const bool some = keeps && b == tree->n_blocks - 1;
                 const double kept = some ? (double)job->items[item].n_read : n;
-                const double meet = 4.0 * n * d_q * (stack == TAP_LM ? 0.5 : 1.0);
-                const double flop = side == 0 ? 2.0 * d * (kept * d_q + n * 2.0 * d_kv)
-                                              : kept * (2.0 * d * (d_q + mlp) + meet);
-                job->receipts->flop_done += flop;
-                job->receipts->flop_unshared += flop * (double)node->n_lanes;
+                const double n_seen = /* keys of a query row, on average */
+                    stack == TAP_LM ? 0.5 * n
+                                    : (double)tap_vision_rows(&job->model->spec.vision);
+                const double meet = 4.0 * n_seen * d_q;
+                add_flop(cost,
+                         side == 0 ? 2.0 * d * (kept * d_q + n * 2.0 * d_kv)
+                                   : kept * (2.0 * d * (d_q + mlp) + meet),
+                         node->n_lanes);
             }
+    }
+}
+
+static void count_states(int64_t *n_states, const tap_job *job, const tap_tree *tree)
+{
+    const int64_t n_depths = job->model->spec.lm.stack.n_blocks + 1;
+    memset(n_states, 0, (size_t)(job->n_items * n_depths) * sizeof *n_states);
+    for (int depth = 0; depth <= tree->n_blocks; depth++) {
+        const tap_level *level = &tree->levels[depth];
+        for (int64_t n = 0; n < level->n_nodes; n++) {
+            const int64_t lane = level->lanes[level->nodes[n].first_lane];
+            n_states[lane / job->n_conditions * n_depths + depth]++;
+        }
     }
 }
 
@@ -316,61 +338,115 @@ static tap_status put_pixels(const tap_job *job, tap_error *err)
     return TAP_OK;
 }
 
-/* Everything after the job is set up: trees, then memory, then the stages. */
-static tap_status run_stages(tap_job *job, int stages, tap_tree **vision, tap_tree **lm,
-                             int64_t **feature_row, tap_error *err)
+/* What a run will do, before it does anything. */
+typedef struct outline {
+    int stages; /* see stages_needed */
+    tap_tree *vision, *lm;
+    int64_t *feature_row; /* [vision's last nodes + 1] */
+    int64_t n_projected;
+    size_t scratch_bytes;
+    tap_run_cost cost;
+} outline;
+
+static void outline_clear(outline *o)
+{
+    tap_tree_free(o->vision);
+    tap_tree_free(o->lm);
+    tap_free(o->feature_row);
+}
+
+/* Products outside blocks: patches, projector, logits. */
+static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
+{
+    const tap_spec *spec = &job->model->spec;
+    const tap_vision_spec *v = &spec->vision;
+    const double d_lm = spec->lm.stack.d_model;
+    const double d_patch = 3.0 * v->patch_px * v->patch_px;
+    const tap_level *pictures = &o->vision->levels[0],
+                    *features = &o->vision->levels[o->vision->n_blocks],
+                    *last = &o->lm->levels[o->lm->n_blocks];
+    for (int64_t i = 0; o->stages >= 1 && i < pictures->n_nodes; i++) {
+        const tap_node *node = &pictures->nodes[i];
+        const int64_t item = pictures->lanes[node->first_lane] / job->n_conditions;
+        add_flop(cost,
+                 2.0 * (double)tap_job_rows(job, TAP_VISION, item) * d_patch *
+                     v->stack.d_model,
+                 node->n_lanes);
+    }
+    for (int64_t i = 0; o->stages >= 2 && i < features->n_nodes; i++)
+        add_flop(cost,
+                 2.0 * (double)(o->feature_row[i + 1] - o->feature_row[i]) * d_lm *
+                     (spec->d_projector_in + d_lm),
+                 features->nodes[i].n_lanes);
+    for (int64_t i = 0; job->sink->wanted->once[TAP_SITE_LOGITS] && i < last->n_nodes;
+         i++) {
+        const int64_t item = last->lanes[last->nodes[i].first_lane] / job->n_conditions;
+        const double n =
+            job->options->all_logits ? (double)tap_job_rows(job, TAP_LM, item) : 1.0;
+        add_flop(cost, 2.0 * n * d_lm * (double)spec->lm.d_vocab,
+                 last->nodes[i].n_lanes);
+    }
+}
+
+static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
 {
     const int64_t n_lanes = job->n_items * job->n_conditions;
     uint64_t *roots = NULL;
     tap_status status = TAP_OK;
+    job->edits = tap_job_edits(job);
+    o->stages = stages_needed(job);
     TAP_TRY(tap_alloc(&roots, (size_t)n_lanes, sizeof *roots, "a tree", err));
     for (int64_t l = 0; l < n_lanes; l++)
         roots[l] = (uint64_t)(l / job->n_conditions);
-    TAP_TRY_OUT(grow_tree(vision, job, TAP_VISION, roots, err));
-    const tap_level *features = &(*vision)->levels[(*vision)->n_blocks];
-    TAP_TRY_OUT(tap_alloc(feature_row, (size_t)features->n_nodes + 1,
-                          sizeof **feature_row, "a tree", err));
-    feature_rows(*feature_row, job, features);
+    TAP_TRY_OUT(grow_tree(&o->vision, job, TAP_VISION, roots, err));
+    const tap_level *features = &o->vision->levels[o->vision->n_blocks];
+    TAP_TRY_OUT(tap_alloc(&o->feature_row, (size_t)features->n_nodes + 1,
+                          sizeof *o->feature_row, "a tree", err));
+    feature_rows(o->feature_row, job, features);
     for (int64_t l = 0; l < n_lanes; l++)
         roots[l] = (uint64_t)features->node_of[l];
-    TAP_TRY_OUT(grow_tree(lm, job, TAP_LM, roots, err));
+    TAP_TRY_OUT(grow_tree(&o->lm, job, TAP_LM, roots, err));
 
-    const int64_t n_projected = stages < 2 ? 0 : (*feature_row)[features->n_nodes];
+    o->n_projected = o->stages < 2 ? 0 : o->feature_row[features->n_nodes];
     const tap_run_size size = {
         .n_lanes = n_lanes,
-        .state_rows = {most_rows(job, TAP_VISION, *vision),
-                       most_rows(job, TAP_LM, *lm)},
-        .n_tok = {longest(job, TAP_VISION), stages < 3 ? 1 : longest(job, TAP_LM)},
-        .n_projected = n_projected,
+        .state_rows = {most_rows(job, TAP_VISION, o->vision),
+                       most_rows(job, TAP_LM, o->lm)},
+        .n_tok = {longest(job, TAP_VISION), o->stages < 3 ? 1 : longest(job, TAP_LM)},
+        .n_projected = o->n_projected,
         .n_slots = most_slots(job),
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
         .edits = job->edits};
-    const size_t scratch = tap_run_scratch(job->model, job->kernels, job->options,
-                                           job->work.n_threads, &size);
-    const size_t projected_bytes =
-        (size_t)n_projected * (size_t)job->model->spec.d_projector_out * sizeof(float);
-    TAP_TRY_OUT(tap_arena_init(&job->arena,
-                               tap_run_need(job->model, job->kernels, job->options,
-                                            job->work.n_threads, &size),
-                               "the states of a run", err));
-    float *projected = NULL;
-    TAP_TRY_OUT(tap_arena_take(&job->work.scratch, &job->arena, scratch, 1, err));
-    job->work.scratch_bytes = scratch;
-    if (stages >= 2)
-        TAP_TRY_OUT(tap_arena_take(&projected, &job->arena, projected_bytes, 1, err));
-    if (job->receipts) {
-        count_flop(job, TAP_VISION, *vision);
-        count_flop(job, TAP_LM, *lm);
-    }
-    TAP_TRY_OUT(put_pixels(job, err));
-    if (stages >= 1)
-        TAP_TRY_OUT(run_vision(job, *vision, projected, err));
-    if (stages >= 3)
-        TAP_TRY_OUT(run_lm(job, *lm, features, projected, *feature_row, err));
-    TAP_TRY_OUT(flush_once(job, err));
+    o->scratch_bytes = tap_run_scratch(job->model, job->kernels, job->options,
+                                       job->work.n_threads, &size);
+    o->cost.bytes = tap_run_need(job->model, job->kernels, job->options,
+                                 job->work.n_threads, &size);
+    count_blocks(&o->cost, job, TAP_VISION, o->vision);
+    count_blocks(&o->cost, job, TAP_LM, o->lm);
+    count_ends(&o->cost, job, o);
 out:
     tap_free(roots);
     return status;
+}
+
+/* Memory, then the stages. */
+static tap_status run_stages(tap_job *job, const outline *o, tap_error *err)
+{
+    const size_t row_bytes = (size_t)job->model->spec.d_projector_out * sizeof(float);
+    float *projected = NULL;
+    TAP_TRY(tap_arena_init(&job->arena, o->cost.bytes, "the states of a run", err));
+    TAP_TRY(tap_arena_take(&job->work.scratch, &job->arena, o->scratch_bytes, 1, err));
+    job->work.scratch_bytes = o->scratch_bytes;
+    if (o->stages >= 2)
+        TAP_TRY(tap_arena_take(&projected, &job->arena, (size_t)o->n_projected,
+                               row_bytes, err));
+    TAP_TRY(put_pixels(job, err));
+    if (o->stages >= 1)
+        TAP_TRY(run_vision(job, o->vision, projected, err));
+    if (o->stages >= 3)
+        TAP_TRY(run_lm(job, o->lm, &o->vision->levels[o->vision->n_blocks], projected,
+                       o->feature_row, err));
+    return flush_once(job, err);
 }
 
 static tap_status new_receipts(tap_receipts *out, const tap_job *job, tap_error *err)
@@ -387,35 +463,57 @@ static tap_status new_receipts(tap_receipts *out, const tap_job *job, tap_error 
     return TAP_OK;
 }
 
+static tap_job new_job(const tap_model *model, const tap_item *items, int64_t n_items,
+                       int64_t n_conditions, const tap_run_options *options,
+                       const tap_sink *sink)
+{
+    assert(n_items > 0 && n_conditions > 0);
+    return (tap_job){.model = model,
+                     .kernels = options->kernels ? options->kernels : tap_kernels_cpu(),
+                     .work = {.n_threads = options->n_threads > 0
+                                               ? options->n_threads
+                                               : omp_get_num_procs()},
+                     .items = items,
+                     .n_items = n_items,
+                     .n_conditions = n_conditions,
+                     .options = options,
+                     .sink = sink};
+}
+
+tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states, const tap_model *model,
+                           const tap_item *items, int64_t n_items, int64_t n_conditions,
+                           const tap_run_options *options, const tap_sink *sink,
+                           tap_error *err)
+{
+    tap_job job = new_job(model, items, n_items, n_conditions, options, sink);
+    outline o = {0};
+    const tap_status status = make_outline(&o, &job, err);
+    if (status == TAP_OK && n_states)
+        count_states(n_states, &job, o.lm);
+    if (status == TAP_OK)
+        *out = o.cost;
+    outline_clear(&o);
+    return status;
+}
+
 tap_status tap_run(tap_receipts *receipts, const tap_model *model,
                    const tap_item *items, int64_t n_items, int64_t n_conditions,
                    const tap_run_options *options, const tap_sink *sink, tap_error *err)
 {
-    assert(n_items > 0 && n_conditions > 0);
     tap_receipts taken = {0};
-    tap_tree *vision = NULL, *lm = NULL;
-    int64_t *feature_row = NULL;
-    tap_job job = {.model = model,
-                   .kernels = options->kernels ? options->kernels : tap_kernels_cpu(),
-                   .items = items,
-                   .n_items = n_items,
-                   .n_conditions = n_conditions,
-                   .options = options,
-                   .sink = sink,
-                   .receipts = receipts ? &taken : NULL};
-    job.work.n_threads =
-        options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
+    outline o = {0};
+    tap_job job = new_job(model, items, n_items, n_conditions, options, sink);
+    job.receipts = receipts ? &taken : NULL;
     tap_status status = TAP_OK;
-    job.edits = tap_job_edits(&job);
-    const int stages = stages_needed(&job);
+    TAP_TRY_OUT(make_outline(&o, &job, err));
     TAP_TRY_OUT(tap_alloc(&job.conditions, (size_t)n_conditions, sizeof *job.conditions,
                           "a run", err));
     TAP_TRY_OUT(new_receipts(&taken, &job, err));
-    TAP_TRY_OUT(run_stages(&job, stages, &vision, &lm, &feature_row, err));
+    taken.flop_done = o.cost.flop;
+    taken.flop_unshared = o.cost.flop_unshared;
+    TAP_TRY_OUT(run_stages(&job, &o, err));
 out:
-    tap_tree_free(vision);
-    tap_tree_free(lm);
-    tap_free(feature_row);
+    outline_clear(&o);
     tap_free(job.conditions);
     tap_arena_clear(&job.arena);
     if (status == TAP_OK && receipts)

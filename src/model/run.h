@@ -96,6 +96,23 @@ TAP_NODISCARD tap_status tap_run(tap_receipts *receipts, const tap_model *model,
                                  int64_t n_conditions, const tap_run_options *options,
                                  const tap_sink *sink, tap_error *err);
 
+/* What a run takes and does, known before it starts. */
+typedef struct tap_run_cost {
+    size_t bytes; /* reserved at the start, beside the mapped weights */
+    double flop;  /* of all matrix products: 2 per weight and row, and attention's */
+    double flop_unshared; /* the same if every condition were computed on its own */
+} tap_run_cost;
+
+/* The cost of tap_run with the same arguments; nothing is computed. n_states
+ * [n_items][n_blocks + 1], may be NULL: how many different states of the decoder's residual
+ * stream each item has at each depth, 0 below the deepest that the sink wants.
+ * Errors: TAP_ENOMEM. */
+TAP_NODISCARD tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states,
+                                         const tap_model *model, const tap_item *items,
+                                         int64_t n_items, int64_t n_conditions,
+                                         const tap_run_options *options,
+                                         const tap_sink *sink, tap_error *err);
+
 /* Bytes that such a run reserves when each stack has at most n_states states at one depth,
  * of images of n_tiles tiles and sequences of n_tok tokens. */
 size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states,

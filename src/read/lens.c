@@ -94,25 +94,75 @@ static tap_status alloc_results(tap_lens *lens, tap_error *err)
     return TAP_OK;
 }
 
-/* What the lens keeps, and what it asks of the vocabulary. */
+/* A lens without memory: what it keeps, and what it asks of the vocabulary. */
+static tap_lens describe(const tap_model *model, const tap_kernels *kernels,
+                         int n_threads, const tap_lens_spec *s, int64_t n_items,
+                         int64_t n_conditions)
+{
+    const int64_t n = s->spellings ? s->n_spellings : s->n_labels;
+    tap_lens lens = {.model = model,
+                     .kernels = kernels,
+                     .work = {.n_threads = n_threads},
+                     .spec = *s,
+                     .n_items = n_items,
+                     .n_conditions = n_conditions,
+                     .whole = s->spellings || s->n_top > 0 || s->words || s->word_scale,
+                     .ask = {.words = s->words ? s->words : &model->head,
+                             .word_scale = s->word_scale,
+                             .candidates = s->candidates,
+                             .spellings = s->spellings,
+                             .n_spellings = n,
+                             .n_top = s->n_top}};
+    assert(s->n_states <= TAP_MAX_BLOCKS + 1);
+    for (int i = 0; i < s->n_states; i++)
+        lens.depths[lens.n_depths++] = i;
+    for (int depth = 0; !s->n_states && depth <= model->spec.lm.stack.n_blocks; depth++)
+        if (tap_bits_get(s->depths, depth))
+            lens.depths[lens.n_depths++] = depth;
+    lens.width[OUT_RANKS] = n;
+    lens.width[OUT_LOGITS] = s->n_labels;
+    if (lens.whole) {
+        lens.width[OUT_SCORES] = n;
+        lens.width[OUT_TOP_IDS] = lens.width[OUT_TOP_LOGITS] = s->n_top;
+        lens.width[OUT_SUMS] = 1;
+    }
+    lens.work.scratch_bytes = kernels->scratch_bytes(
+        GROUP_ROWS, model->spec.lm.stack.d_model, 1, s->n_labels, n_threads);
+    return lens;
+}
+
+size_t tap_lens_bytes(const tap_model *model, const tap_kernels *kernels, int n_threads,
+                      const tap_lens_spec *spec, int64_t n_items, int64_t n_conditions)
+{
+    const tap_lens lens =
+        describe(model, kernels, n_threads, spec, n_items, n_conditions);
+    const size_t d = (size_t)model->spec.lm.stack.d_model;
+    size_t n_floats = (N_KINDS * GROUP_ROWS + (size_t)spec->n_labels) * d;
+    for (int out = 0; out < N_OUTS; out++) {
+        int64_t n_all = 0;
+        for (int64_t i = 0; i < n_items; i++) {
+            const int64_t *rows = NULL;
+            n_all += rows_of(&rows, &lens, kind_of[out], i);
+        }
+        n_floats += (size_t)lens.width[out] *
+                    (GROUP_ROWS + (size_t)(n_all * n_conditions * lens.n_depths));
+    }
+    return sizeof lens + n_floats * sizeof(float) + lens.work.scratch_bytes +
+           (lens.whole ? tap_vocab_scratch_bytes(&lens.ask, GROUP_ROWS) : 0);
+}
+
+double tap_lens_flop_of(const tap_model *model, int64_t n_rows)
+{
+    return 2.0 * (double)n_rows * (double)model->spec.lm.stack.d_model *
+           (double)model->spec.lm.d_vocab;
+}
+
 static tap_status set_up(tap_lens *lens, tap_error *err)
 {
     const tap_lens_spec *s = &lens->spec;
-    const int64_t n = s->spellings ? s->n_spellings : s->n_labels;
-    lens->whole = s->spellings || s->n_top > 0 || s->words || s->word_scale;
-    lens->ask = (tap_vocab_ask){.words = s->words ? s->words : &lens->model->head,
-                                .word_scale = s->word_scale,
-                                .candidates = s->candidates,
-                                .spellings = s->spellings,
-                                .n_spellings = n,
-                                .n_top = s->n_top};
-    lens->width[OUT_RANKS] = n;
-    lens->width[OUT_LOGITS] = s->n_labels;
+    const int64_t n = lens->ask.n_spellings;
     if (!lens->whole)
         return TAP_OK;
-    lens->width[OUT_SCORES] = n;
-    lens->width[OUT_TOP_IDS] = lens->width[OUT_TOP_LOGITS] = s->n_top;
-    lens->width[OUT_SUMS] = 1;
     if (!s->spellings) {
         TAP_TRY(
             tap_alloc(&lens->single, (size_t)n, sizeof *lens->single, "labels", err));
@@ -150,28 +200,13 @@ tap_status tap_lens_open(tap_lens **out, const tap_model *model,
                          int64_t n_conditions, tap_error *err)
 {
     tap_lens *lens = NULL;
-    const int64_t d = model->spec.lm.stack.d_model;
     tap_status status = tap_alloc(&lens, 1, sizeof *lens, "a lens", err);
     if (status != TAP_OK)
         return status;
-    lens->model = model;
-    lens->kernels = kernels;
-    lens->work.n_threads = n_threads;
-    lens->spec = *spec;
-    lens->n_items = n_items;
-    lens->n_conditions = n_conditions;
-    assert(spec->n_states <= TAP_MAX_BLOCKS + 1);
-    for (int i = 0; i < spec->n_states; i++)
-        lens->depths[lens->n_depths++] = i;
-    for (int depth = 0; !spec->n_states && depth <= model->spec.lm.stack.n_blocks;
-         depth++)
-        if (tap_bits_get(spec->depths, depth))
-            lens->depths[lens->n_depths++] = depth;
+    *lens = describe(model, kernels, n_threads, spec, n_items, n_conditions);
     TAP_TRY_OUT(set_up(lens, err));
     TAP_TRY_OUT(alloc_results(lens, err));
     TAP_TRY_OUT(take_label_rows(lens, err));
-    lens->work.scratch_bytes =
-        kernels->scratch_bytes(GROUP_ROWS, d, 1, spec->n_labels, n_threads);
     TAP_TRY_OUT(
         tap_alloc(&lens->work.scratch, lens->work.scratch_bytes, 1, "a lens", err));
 out:
@@ -205,15 +240,22 @@ void tap_lens_close(tap_lens *lens)
     tap_free(lens);
 }
 
-/* Depth n is what leaves the last block; every other depth is what enters a block. */
+void tap_lens_want_of(tap_wanted *wanted, const tap_model *model,
+                      const tap_lens_spec *spec)
+{
+    const int n = model->spec.lm.stack.n_blocks;
+    for (int depth = 0; depth <= n && !spec->n_states; depth++)
+        if (tap_bits_get(spec->depths, depth)) {
+            const bool last = depth == n; /* what leaves the last block */
+            tap_bits_set(
+                wanted->blocks[TAP_LM][last ? TAP_SITE_RESID_POST : TAP_SITE_RESID_PRE],
+                last ? n - 1 : depth);
+        }
+}
+
 void tap_lens_want(tap_wanted *wanted, const tap_lens *lens)
 {
-    const int n = lens->model->spec.lm.stack.n_blocks;
-    for (int i = 0; i < lens->n_depths && !lens->spec.n_states; i++) {
-        const int depth = lens->depths[i];
-        const tap_site site = depth == n ? TAP_SITE_RESID_POST : TAP_SITE_RESID_PRE;
-        tap_bits_set(wanted->blocks[TAP_LM][site], depth == n ? n - 1 : depth);
-    }
+    tap_lens_want_of(wanted, lens->model, &lens->spec);
 }
 
 /* Index of the depth of a state in the results; -1 if the lens does not read it. */
@@ -285,7 +327,7 @@ static void read_group(tap_lens *lens, int kind)
             lens->kernels->rank(answer.ranks, NULL, g->x, g->n_rows, &m->head,
                                 lens->spec.labels, n_labels, lens->spec.candidates,
                                 &lens->work);
-        lens->flop += 2.0 * (double)g->n_rows * (double)d * (double)m->spec.lm.d_vocab;
+        lens->flop += tap_lens_flop_of(m, g->n_rows);
     }
     hand_out(lens, kind);
     g->n_rows = 0;

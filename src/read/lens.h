@@ -42,10 +42,16 @@ TAP_NODISCARD tap_status tap_lens_open(tap_lens **out, const tap_model *model,
                                        const tap_kernels *kernels, int n_threads,
                                        const tap_lens_spec *spec, int64_t n_items,
                                        int64_t n_conditions, tap_error *err);
+/* Bytes that tap_lens_open would take, and the FLOPs of reading n rows. */
+size_t tap_lens_bytes(const tap_model *model, const tap_kernels *kernels, int n_threads,
+                      const tap_lens_spec *spec, int64_t n_items, int64_t n_conditions);
+double tap_lens_flop_of(const tap_model *model, int64_t n_rows);
 void tap_lens_close(tap_lens *lens);
 
 /* Adds the sites the lens reads to a sink's wishes. */
 void tap_lens_want(tap_wanted *wanted, const tap_lens *lens);
+void tap_lens_want_of(tap_wanted *wanted, const tap_model *model,
+                      const tap_lens_spec *spec);
 /* For the sink: states that the lens does not read are ignored. */
 TAP_NODISCARD tap_status tap_lens_put(tap_lens *lens, const tap_state *state,
                                       tap_error *err);
