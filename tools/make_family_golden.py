@@ -13,7 +13,8 @@ expected.safetensors of each holds, for each picture P (wide: photo.png of the l
 tall: its middle, 61 x 96 after a turn), f32 unless said otherwise:
   P/ids i32 [n_tok]             image rows carry the image token
   P/pixels [n_tiles][3][side][side]
-and for each condition C, whose text stands in the metadata as "condition.C" (tall: clean):
+and for each condition C, whose text stands in the metadata as "condition.C" (tall: clean,
+  lm.depth.0 and logits alone; under cuts: the last depths and logits):
   P/C/vision.depth.D [n_tiles rows][d]   tiles one after the other
   P/C/vision.features                    where a reference module sees them
   P/C/projector.out [n][d]               before newlines are put in
@@ -22,22 +23,30 @@ and for each condition C, whose text stands in the metadata as "condition.C" (ta
 """
 
 import json
+import math
 import os
 import shutil
 import sys
 
+import numpy as np
 import torch
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import (CLIPVisionConfig, LlamaConfig, LlavaNextConfig,
+from transformers import (CLIPVisionConfig, CLIPVisionModel, Idefics3Config,
+                          Idefics3ForConditionalGeneration, LlamaConfig, LlavaNextConfig,
                           LlavaNextForConditionalGeneration, LlavaNextProcessor,
                           LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration,
-                          PreTrainedTokenizerFast, Qwen2Config, SiglipVisionConfig)
+                          Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
+                          SiglipVisionConfig, SmolVLMConfig, SmolVLMForConditionalGeneration)
+from transformers.models.idefics3.image_processing_pil_idefics3 import (
+    Idefics3ImageProcessorPil)
 from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil)
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil)
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from make_llava_golden import (cut_masks, fill_weights, make_photo,  # noqa: E402
@@ -166,7 +175,10 @@ def expect(name, directory, parts, prepare, image_id, n_read, has_cls, prompt, p
                   f"{(stages[last] - out_of_clean[last]).std():.2f}")
             for stage, value in stages.items():
                 assert torch.isfinite(value).all(), (condition, stage)
+                tail = (last, f"vision.depth.{n_read}", "lm.logits")
                 if picture == "tall" and stage not in ("lm.depth.0", "lm.logits"):
+                    continue
+                if condition != "clean" and stage not in tail:
                     continue
                 out[f"{picture}/{condition}/{stage}"] = value.contiguous().float()
     meta = {f"condition.{k}": v for k, v in CONDITIONS.items()}
@@ -354,9 +366,234 @@ def make_llava_onevision(directory, tok, vocab, photos):
     anyres("llava-onevision", directory, model, processor, tok, photos, False, 2)
 
 
+# ---- SmolVLM and Idefics3 ----
+
+ROW_COL = [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
+SMOL_TOKENS = ("<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *ROW_COL)
+
+
+def idefics(name, directory, model, images, tok, photos, per_tile, image_prompt):
+    core = model.model
+    parts = Parts(model, core.vision_model.embeddings, core.vision_model.encoder.layers,
+                  core.connector, core.text_model.layers,
+                  lambda inputs: model(**inputs, use_cache=False).logits)
+    v = model.config.vision_config
+    parts.n_rows = (v.image_size // v.patch_size) ** 2
+    image_id = tok.token_to_id("<image>")
+
+    def prepare(image):
+        batch = images(images=[[image]], return_tensors="pt", return_row_col_info=True)
+        text = PROMPT.replace("<image>", image_prompt(batch["rows"][0][0],
+                                                      batch["cols"][0][0], per_tile))
+        ids = torch.tensor(tok.encode(text).ids)
+        inputs = {"input_ids": ids[None], "pixel_values": batch["pixel_values"]}
+        return ids, batch["pixel_values"][0], inputs
+
+    expect(name, directory, parts, prepare, image_id, v.num_hidden_layers, False, PROMPT,
+           photos)
+
+
+def make_smolvlm(directory, tok, vocab, photos):
+    """As the hub has it: no lm_head in the file, a config that does not say it is tied."""
+    side, patch = 32, 8
+    write_json(f"{directory}/config.json", {
+        "architectures": ["SmolVLMForConditionalGeneration"], "model_type": "smolvlm",
+        "image_token_id": tok.token_to_id("<image>"), "scale_factor": 2,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "text_config": {
+            "model_type": "llama", "vocab_size": vocab, "hidden_size": 36,
+            "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 3,
+            "num_key_value_heads": 1, "head_dim": 12, "max_position_embeddings": 1024,
+            "rms_norm_eps": 1e-5, "rope_theta": 100000.0, "tie_word_embeddings": True},
+        "vision_config": {
+            "model_type": "smolvlm_vision", "hidden_size": 24, "intermediate_size": 48,
+            "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": side,
+            "patch_size": patch}})
+    config = SmolVLMConfig.from_pretrained(directory)
+    model = SmolVLMForConditionalGeneration(config)
+    model.tie_weights()
+    fill_weights(model, 14)
+    save_model(model, directory, drop=("lm_head.weight",))
+    images = SmolVLMImageProcessorPil(size={"longest_edge": 4 * side},
+                                      max_image_size={"longest_edge": side})
+    images.save_pretrained(directory)
+    model = load(SmolVLMForConditionalGeneration, directory)
+    idefics("smolvlm", directory, model, images, tok, photos, 4,
+            lambda rows, cols, n: get_image_prompt_string(
+                rows, cols, n, fake_token_around_image="<fake_token_around_image>",
+                image_token="<image>", global_image_token="<global-img>"))
+
+
+def make_idefics3(directory, tok, vocab, photos):
+    """One tile: the processor does not split."""
+    side, patch = 28, 7
+    config = Idefics3Config(
+        vision_config=dict(hidden_size=24, intermediate_size=48, num_hidden_layers=2,
+                           num_attention_heads=3, image_size=side, patch_size=patch),
+        text_config=dict(model_type="llama", vocab_size=vocab, hidden_size=32,
+                         intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, max_position_embeddings=256,
+                         rms_norm_eps=1e-5),
+        scale_factor=2, image_token_id=tok.token_to_id("<image>"))
+    model = Idefics3ForConditionalGeneration(config)
+    fill_weights(model, 15)
+    config.save_pretrained(directory)
+    save_model(model, directory)
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 2 * side},
+                                       max_image_size={"longest_edge": side},
+                                       do_image_splitting=False)
+    images.save_pretrained(directory)
+    model = load(Idefics3ForConditionalGeneration, directory)
+    idefics("idefics3", directory, model, images, tok, photos, 4,
+            lambda rows, cols, n: "<fake_token_around_image><global-img>" + "<image>" * n +
+            "<fake_token_around_image>")
+
+
+# ---- Phi-3-vision: its own classes are remote code; composed of CLIPVisionModel and
+# Phi3ForCausalLM of transformers, Pillow and torch.nn.functional ----
+
+PHI_PROMPT = "<|user|>\n<image>\nWhat is the part of this animal?<|end|>\n<|assistant|>\n"
+
+
+class Phi3Vision(torch.nn.Module):
+    def __init__(self, vision, text):
+        super().__init__()
+        d, d_lm = vision.hidden_size, text.hidden_size
+        self.vision, self.lm = CLIPVisionModel(vision), Phi3ForCausalLM(text)
+        self.sub_GN = torch.nn.Parameter(torch.randn(1, 1, 1, 4 * d))
+        self.glb_GN = torch.nn.Parameter(torch.randn(1, 1, 4 * d))
+        self.img_projection = torch.nn.Sequential(
+            torch.nn.Linear(4 * d, d_lm), torch.nn.GELU(), torch.nn.Linear(d_lm, d_lm))
+
+    def merged(self, features, rows, cols):
+        """[tiles][n n][d] to one picture of merged cells, a newline after each row."""
+        n = int(features.shape[1] ** 0.5)
+        d = features.shape[2]
+        x = features.reshape(rows, cols, n, n, d).permute(0, 2, 1, 3, 4)
+        x = x.reshape(rows * n // 2, 2, cols * n // 2, 2, d).permute(0, 2, 1, 3, 4)
+        x = x.reshape(rows * n // 2, cols * n // 2, 4 * d)
+        newline = self.sub_GN[0].expand(len(x), 1, -1)
+        return torch.cat([x, newline], 1).reshape(-1, 4 * d)
+
+    def forward(self, ids, pixels, grid):
+        features = self.vision(pixels, output_hidden_states=True).hidden_states[-2][:, 1:]
+        rows = torch.cat([self.merged(features[1:], *grid), self.glb_GN[0],
+                          self.merged(features[:1], 1, 1)])
+        embeds = self.lm.model.embed_tokens(ids.clamp(min=0))
+        embeds[ids < 0] = self.img_projection(rows)
+        return self.lm(inputs_embeds=embeds[None], use_cache=False).logits
+
+
+def hd_transform(image, side, num_crops):
+    """8-bit picture whose sides are multiples of `side`, white where nothing was."""
+    turned = image.width < image.height
+    if turned:
+        image = image.transpose(Image.Transpose.TRANSPOSE)
+    ratio = image.width / image.height
+    scale = 1
+    while scale * math.ceil(scale / ratio) <= num_crops:
+        scale += 1
+    scale -= 1
+    width = side * scale
+    image = image.resize((width, int(width / ratio)), Image.Resampling.BILINEAR)
+    height = math.ceil(image.height / side) * side
+    page = Image.new("RGB", (width, height), (255, 255, 255))
+    page.paste(image, (0, int((height - image.height) / 2)))
+    return page.transpose(Image.Transpose.TRANSPOSE) if turned else page
+
+
+def hd_pixels(image, side, num_crops):
+    page = torch.from_numpy(np.array(hd_transform(image, side, num_crops))).permute(2, 0, 1)
+    x = page.float().div(255)
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    x = (x - mean) / std
+    small = torch.nn.functional.interpolate(x[None], size=(side, side), mode="bicubic")
+    rows, cols = x.shape[1] // side, x.shape[2] // side
+    tiles = x.reshape(3, rows, side, cols, side).permute(1, 3, 0, 2, 4)
+    return torch.cat([small, tiles.reshape(-1, 3, side, side)]), (rows, cols)
+
+
+def make_phi3(directory, tok, vocab, photos):
+    """Short factors for one picture, long ones for the other, which has more tokens."""
+    side, patch, d_head = 28, 7, 12
+    rng = np.random.default_rng(16)
+    short = [round(float(x), 3) for x in np.sort(1 + rng.random(d_head // 2))]
+    long = [round(float(x), 3) for x in np.sort(1 + 30 * rng.random(d_head // 2))]
+    rope = {"type": "su", "short_factor": short, "long_factor": long}
+    text = dict(vocab_size=vocab, hidden_size=36, intermediate_size=64, num_hidden_layers=2,
+                num_attention_heads=3, num_key_value_heads=3, max_position_embeddings=2048,
+                original_max_position_embeddings=50, rms_norm_eps=1e-5)
+    vision = dict(hidden_size=32, intermediate_size=56, num_hidden_layers=3,
+                  num_attention_heads=4, image_size=side, patch_size=patch)
+    write_json(f"{directory}/config.json", {
+        "architectures": ["Phi3VForCausalLM"], "model_type": "phi3_v", **text,
+        "rope_theta": 10000.0, "rope_scaling": rope, "sliding_window": 2047,
+        "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": False,
+        "embd_layer": {"embedding_cls": "image", "hd_transform_order": "sub_glb",
+                       "projection_cls": "mlp", "use_hd_transform": True,
+                       "with_learnable_separator": True},
+        "img_processor": {"image_dim_out": 32, "name": "clip_vision_model",
+                          "model_name": "openai/clip-vit-large-patch14-336",
+                          "num_img_tokens": 4},
+        "vision_config": vision})
+    write_json(f"{directory}/preprocessor_config.json", {
+        "image_processor_type": "Phi3VImageProcessor", "num_crops": 6, "num_img_tokens": 4,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711]})
+    model = Phi3Vision(
+        CLIPVisionConfig(**vision, attn_implementation="eager"),
+        Phi3Config(**text, pad_token_id=0, eos_token_id=2, attn_implementation="eager", rope_parameters={
+            "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": short,
+            "long_factor": long}))
+    fill_weights(model, 16)
+    with torch.no_grad():
+        for i in (0, 2):
+            w = model.img_projection[i].weight
+            w.mul_(2 / w.shape[1] ** 0.5)
+    tensors = {}
+    for name, p in model.state_dict().items():
+        stem, rest = name.split(".", 1) if "." in name else (name, "")
+        if stem == "vision":
+            rest = rest.removeprefix("vision_model.")
+            name = f"model.vision_embed_tokens.img_processor.vision_model.{rest}"
+        elif stem == "lm":
+            name = rest
+        else:
+            name = f"model.vision_embed_tokens.{name}"
+        p.copy_(p.to(torch.bfloat16).float())
+        tensors[name] = p.to(torch.bfloat16).clone()
+    save_tensors(tensors, directory, 2)
+    model.eval()
+    tower = model.vision.vision_model if hasattr(model.vision, "vision_model") else model.vision
+    parts = Parts(model, tower.pre_layrnorm, tower.encoder.layers, model.img_projection,
+                  model.lm.model.layers, lambda inputs: model(*inputs))
+    parts.n_rows = (side // patch) ** 2 + 1
+
+    def prepare(image):
+        pixels, grid = hd_pixels(image, side, 6)
+        half = side // patch // 2
+        n = grid[0] * half * (grid[1] * half + 1) + 1 + half * (half + 1)
+        front, back = (tok.encode(t).ids for t in PHI_PROMPT.split("<image>"))
+        ids = torch.tensor(front + [-1] * n + back)
+        return ids, pixels, (ids, pixels, grid)
+
+    def roles(ids, image):
+        rows, cols = (x * (side // patch // 2) for x in hd_pixels(image, side, 6)[1])
+        half = side // patch // 2
+        kinds = ([True] * cols + [False]) * rows + [False] + ([True] * half + [False]) * half
+        return newline_roles(lambda i: kinds[i], ids == -1)
+
+    parts.roles = roles
+    expect("phi-3-vision", directory, parts, prepare, -1, 2, True, PHI_PROMPT, photos)
+
+
 FAMILIES = {"llava-next": (make_llava_next, ()),
             "llava-next-mistral": (make_llava_next_mistral, ()),
-            "llava-onevision": (make_llava_onevision, ())}
+            "llava-onevision": (make_llava_onevision, ()),
+            "smolvlm": (make_smolvlm, SMOL_TOKENS),
+            "idefics3": (make_idefics3, SMOL_TOKENS),
+            "phi-3-vision": (make_phi3, ("<|user|>", "<|end|>", "<|assistant|>"))}
 
 
 def main():

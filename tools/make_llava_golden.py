@@ -111,12 +111,13 @@ def fill_weights(model, seed):
     """Random weights that keep states near 1 and attention far from uniform."""
     gains = {"q_proj": 1.7, "k_proj": 1.7, "v_proj": 1.0, "out_proj": 0.7, "o_proj": 0.7,
              "fc1": 1.2, "fc2": 0.7, "gate_proj": 1.4, "up_proj": 1.2, "down_proj": 0.7,
-             "linear_1": 1.2, "linear_2": 1.2, "lm_head": 1.5, "patch_embedding": 1.0}
+             "linear_1": 1.2, "linear_2": 1.2, "lm_head": 1.5, "patch_embedding": 1.0,
+             "proj": 1.2, "qkv_proj": 1.5, "gate_up_proj": 1.3}
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
             z = torch.randn(p.shape, generator=rng)
-            owner = name.split(".")[-2]
+            owner = name.split(".")[-2:][0]
             if "norm" in owner or "layrnorm" in owner:
                 p.copy_(1 + 0.2 * z if name.endswith("weight") else 0.1 * z)
             elif owner in gains and name.endswith("weight"):

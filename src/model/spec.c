@@ -12,9 +12,8 @@ enum { MAX_CONFIG_BYTES = 1 << 24 };
 
 /* Adding a family means adding a line here. */
 static const tap_family *const families[] = {
-    &tap_family_llava,
-    &tap_family_llava_next,
-    &tap_family_llava_onevision,
+    &tap_family_llava,    &tap_family_llava_next, &tap_family_llava_onevision,
+    &tap_family_idefics3, &tap_family_phi3,
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -24,7 +24,7 @@ typedef struct tap_family {
 } tap_family;
 
 extern const tap_family tap_family_llava, tap_family_llava_next,
-    tap_family_llava_onevision;
+    tap_family_llava_onevision, tap_family_idefics3, tap_family_phi3;
 
 /* A tower by its model_type (`absent` where the config does not say). at->object NULL: the
  * sizes of ViT-L/14 at 336 px, as in LLaVA's own class; keys absent from an object mean the

@@ -253,7 +253,7 @@ typedef struct refusal {
 static const refusal refusals[] = {
     {"{\"model_type\": \"qwen2_vl\"}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
-     "families: llava-1.5, llava-next, llava-onevision"},
+     "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision"},
     {"{\"model_type\": null}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'model_type' is missing, expected text"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
