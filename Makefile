@@ -50,16 +50,19 @@ CLI_SRC := $(filter src/cli/%,$(SRC))
 REF64   := $(if $(filter src/tensor/kernels_ref.c,$(SRC)),$(B)/src/tensor/kernels_ref_f64.o)
 # The tables of share/tables as text inside the library.
 TABLES  := $(sort $(wildcard share/tables/*.tsv))
-EMBED   := $(if $(filter src/lab/part_table.c,$(SRC)),$(B)/tables.o)
+EMBED   := $(if $(filter src/lab/part_table.c,$(SRC)),$(B)/tables.o) \
+           $(if $(filter src/report/%,$(SRC)),$(B)/src/report/assets.o)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(REF64) $(EMBED)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
 
 TESTS    := $(sort $(wildcard tests/*/test_*.c))
 FUZZ     := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/support/*.c)))
+TEST_TOOLS := $(sort $(wildcard tests/tools/*.c))
 EXAMPLES := $(sort $(wildcard examples/*.c))
 BENCH    := $(sort $(wildcard bench/*.c))
-TEST_BIN := $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(EXAMPLES:%.c=$(B)/%)
+TEST_BIN := $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(TEST_TOOLS:%.c=$(B)/%) \
+            $(EXAMPLES:%.c=$(B)/%)
 
 ifeq ($(shell uname),Darwin)
 SHARED := libtapetum.$(SOVERSION).dylib
@@ -100,6 +103,19 @@ $(B)/libtapetum.a: $(LIB_OBJ)
 
 $(B)/$(SHARED): $(LIB_OBJ)
 	$(LINK) $(SHAREDFLAGS) $^ $(LIBS) -o $@
+
+# Files that are part of the program: each becomes an array of bytes that ends in NUL.
+D3 ?= /usr/share/javascript/d3/d3.min.js
+ASSETS := src/report/page.html src/report/page.css src/report/page.js $(D3)
+asset_of = $(shell echo $(notdir $(subst .min,,$(1))) | tr . _)
+$(B)/src/report/assets.c: $(ASSETS) Makefile
+	@mkdir -p $(@D)
+	{ echo '#include "report/assets.h"'; \
+	$(foreach a,$(ASSETS),echo 'const unsigned char tap_asset_$(call asset_of,$(a))[] = {'; \
+	    od -An -v -tu1 $(a) | sed 's/ *\([0-9][0-9]*\)/\1,/g'; echo '0};';) } > $@.new
+	mv $@.new $@
+$(B)/src/report/assets.o: $(B)/src/report/assets.c src/report/assets.h
+	$(CC) $(ALLFLAGS) -c $< -o $@
 
 # The command without main, for tests of its rooms.
 $(B)/libcli.a: $(filter-out %/main.o,$(CLI_OBJ))

@@ -15,6 +15,8 @@ TAP_NODISCARD tap_status tap_cmd_demo(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_run(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_merge(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_stats(tap_cli *cli, tap_error *err);
+TAP_NODISCARD tap_status tap_cmd_report(tap_cli *cli, tap_error *err);
+TAP_NODISCARD tap_status tap_cmd_figure(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_export(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_items(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_patches(tap_cli *cli, tap_error *err);

@@ -294,6 +294,56 @@ static const tap_command generate = {
     .run = tap_cmd_generate,
 };
 
+/* ---- report ---- */
+
+static const tap_command report = {
+    .name = "report",
+    .summary = "one page of HTML that answers the question, down to single patches",
+    .examples = {"a page to look at", "tapetum report results.db -o report.html",
+                 "two subjects side by side, no photographs",
+                 "tapetum report a.db b.db -o report.html --images none"},
+    .args = (const tap_arg[]){{"DATABASE", false, true, "results.db of run"}, END},
+    .opts = (const tap_opt[]){{"output", 'o', TAP_OPT_TEXT, "FILE", "report.html", 0, 0,
+                               "the page"},
+                              {"images", 0, TAP_OPT_CHOICE, "none|thumb|full", "thumb",
+                               0, 0, "photographs in it: none, small, or as stored"},
+                              END},
+    .notes =
+        "The page is one file that loads nothing: it opens from disk, prints, and shows "
+        "its figures without scripts. Its numbers are those of 'tapetum stats'.",
+    .run = tap_cmd_report,
+};
+
+/* ---- figure ---- */
+
+static const tap_command figure = {
+    .name = "figure",
+    .summary = "a figure of the report as SVG, PDF or PNG for papers",
+    .examples = {"scores by depth, two columns wide",
+                 "tapetum figure results.db depth -o depth.pdf",
+                 "the 2x2 at depth 12, one column wide",
+                 "tapetum figure results.db cells --depth 12 --width 85 -o cells.svg"},
+    .args =
+        (const tap_arg[]){{"DATABASE", false, false, "results.db of run"},
+                          {"NAME", false, false,
+                           "cells, depth, recovery, effects, doses, parts or controls"},
+                          END},
+    .opts =
+        (const tap_opt[]){
+            OPT_OUTPUT("the file; its ending chooses svg, pdf or png"),
+            {"width", 0, TAP_OPT_REAL, "MM", "170", 40, 1000,
+             "width in millimetres; letters keep their size"},
+            {"depth", 0, TAP_OPT_INT, "N", NULL, 0, 100000,
+             "depth shown; the experiment's own by default"},
+            {"metric", 0, TAP_OPT_TEXT, "NAME", NULL, 0, 0,
+             "a metric of the experiment; log_rank by default"},
+            {"average", 0, TAP_OPT_CHOICE, "macro|micro", "macro", 0, 0,
+             "over categories, or over parts"},
+            {"dpi", 0, TAP_OPT_REAL, "DPI", "300", 30, 2400, "dots an inch of a PNG"},
+            END},
+    .run = tap_cmd_figure,
+};
+
 /* ---- export ---- */
 
 static const tap_command export = {
@@ -327,5 +377,6 @@ static const tap_command merge = {
 };
 
 const tap_command *const tap_commands[] = {
-    &demo,  &run,      &merge,   &stats,      &export,   &items, &patches, &lens,
-    &trace, &generate, &inspect, &conditions, &tokenize, &help,  NULL};
+    &demo,    &run,        &merge,    &stats, &report, &figure,
+    &export,  &items,      &patches,  &lens,  &trace,  &generate,
+    &inspect, &conditions, &tokenize, &help,  NULL};

@@ -303,17 +303,24 @@ void tap_figure_cell_real(tap_figure *figure, double value)
 
 /* ---- heat ---- */
 
+/* lightness rises evenly from ink over blue and teal to pale yellow */
+static const uint8_t HEAT[TAP_HEAT_STOPS][3] = {{17, 18, 64},    {36, 61, 128},
+                                                {33, 113, 142},  {74, 164, 135},
+                                                {158, 209, 112}, {247, 243, 170}};
+
+uint32_t tap_heat_stop(int i)
+{
+    return (uint32_t)(HEAT[i][0] << 16 | HEAT[i][1] << 8 | HEAT[i][2]);
+}
+
 uint32_t tap_heat_rgb(double share)
 {
-    /* lightness rises evenly from ink over blue and teal to pale yellow */
-    static const uint8_t stops[6][3] = {{17, 18, 64},    {36, 61, 128},
-                                        {33, 113, 142},  {74, 164, 135},
-                                        {158, 209, 112}, {247, 243, 170}};
-    const double at = (share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share) * 5.0;
-    const int i = at >= 5.0 ? 4 : (int)at;
+    const int last = TAP_HEAT_STOPS - 1;
+    const double at = (share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share) * last;
+    const int i = at >= last ? last - 1 : (int)at;
     uint32_t rgb = 0;
     for (int c = 0; c < 3; c++) {
-        const double value = stops[i][c] + (at - i) * (stops[i + 1][c] - stops[i][c]);
+        const double value = HEAT[i][c] + (at - i) * (HEAT[i + 1][c] - HEAT[i][c]);
         rgb = rgb << 8 | (uint32_t)(value + 0.5);
     }
     return rgb;

@@ -143,8 +143,11 @@ void tap_figure_columns(tap_figure *figure, int n, const char *const *names);
 void tap_figure_cell(tap_figure *figure, const char *format, ...) TAP_FORMAT(2, 3);
 void tap_figure_cell_real(tap_figure *figure, double value); /* NaN: NA */
 
-/* A colour of the scale that ranks are shown in: 0 (best) to 1, dark to light; tells
- * apart with every kind of colour vision. */
+/* A colour of the scale that ranks are shown in: 0 (last) to 1 (rank 1), dark to light, so
+ * that every kind of colour vision tells them apart. Between stops it is linear in RGB. */
+enum { TAP_HEAT_STOPS = 6 };
+
+uint32_t tap_heat_stop(int i);
 uint32_t tap_heat_rgb(double share);
 
 /* SVG for a page: classes, no colours but those of heat maps. `id` is the page's own. */

@@ -42,8 +42,9 @@ static void put_cell(tap_figure *f, int c, const box *b, const tap_estimate *e,
                                    "%s", titles[c]);
     m->bold = true;
     tap_mark_title(f, m, "condition '%s'", name);
-    (void)tap_figure_label(f, TAP_LOOK_MUTED, b->right - 10, b->top + 24, 12, 1, "%s",
-                           symbols[c]);
+    if (!narrow)
+        (void)tap_figure_label(f, TAP_LOOK_MUTED, b->right - 10, b->top + 24, 12, 1,
+                               "%s", symbols[c]);
     m = tap_figure_label(f, TAP_LOOK_INK, b->left + 16, b->top + 60, 30, -1, "%.3f",
                          e->value);
     tap_mark_data(f, m, "data-k=\"value\" data-c=\"%d\" data-v=\"%.6g\"", c, e->value);
