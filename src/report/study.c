@@ -235,8 +235,8 @@ static tap_status sum_controls(tap_study *s, draws_sum *sum, sqlite3_stmt *query
 static tap_status read_controls(tap_study *s, int n_threads, tap_error *err)
 {
     static const char sql[] =
-        "SELECT control, condition_id, item_id, depth, best_rank FROM control "
-        "ORDER BY control, condition_id";
+        "SELECT control, condition_id, item_id, depth, best_rank FROM control JOIN "
+        "control_set ON control_set.id = set_id ORDER BY control, condition_id";
     const size_t n = (size_t)s->data->n_depths * (size_t)s->data->n_items;
     sqlite3_stmt *query = NULL;
     draws_sum sum = {0};
