@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "lab/sweep.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -138,10 +139,35 @@ out:
     return status;
 }
 
+/* One page of all models: report.html beside their databases. */
+static tap_status put_report(const tap_cli *cli, char *const *databases, size_t n,
+                             const char *out, tap_error *err)
+{
+    tap_store **stores = NULL;
+    char *path = NULL;
+    const tap_report_options options = {.images = TAP_IMAGES_FULL,
+                                        .n_threads = cli->n_threads,
+                                        .command_line = cli->command_line};
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&stores, n, sizeof *stores, "a report", err));
+    for (size_t i = 0; i < n; i++)
+        TAP_TRY_OUT(tap_store_open_read(&stores[i], databases[i], err));
+    TAP_TRY_OUT(tap_text_format(&path, err, "%s/report.html", out));
+    TAP_TRY_OUT(
+        tap_report_write(path, (const tap_store *const *)stores, n, &options, err));
+    printf("\nlook at it: %s\n", path);
+out:
+    for (size_t i = 0; i < n && stores; i++)
+        tap_store_close(stores[i]);
+    tap_free(stores);
+    tap_free(path);
+    return status;
+}
+
 tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
 {
     const char *out = tap_args_text(cli->args, "output");
-    char *data = NULL, **names = NULL;
+    char *data = NULL, **names = NULL, **databases = NULL;
     size_t n = 0, n_models = 0;
     tap_status status = find_data(&data, cli, err);
     if (status != TAP_OK)
@@ -151,6 +177,7 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
         TAP_TRY_OUT(TAP_FAIL(err, TAP_EIO, "cannot make the folder '%s': %s", out,
                              strerror(errno)));
     TAP_TRY_OUT(tap_file_list(&names, &n, data, NULL, err));
+    TAP_TRY_OUT(tap_alloc(&databases, n, sizeof *databases, "names", err));
     for (size_t i = 0; i < n; i++) {
         char *config = NULL;
         TAP_TRY_OUT(tap_text_format(&config, err, "%s/%s/config.json", data, names[i]));
@@ -158,14 +185,20 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
         tap_free(config);
         if (!is_model)
             continue;
-        n_models++;
+        TAP_TRY_OUT(
+            tap_text_format(&databases[n_models++], err, "%s/%s.db", out, names[i]));
         TAP_TRY_OUT(run_model(cli, data, names[i], out, err));
     }
     if (n_models == 0)
         status = TAP_FAIL(err, TAP_EIO, "no model directory stands in '%s'", data);
+    else
+        status = put_report(cli, databases, n_models, out, err);
 out:
     for (size_t i = 0; i < n; i++)
         tap_free(names[i]);
+    for (size_t i = 0; i < n_models; i++)
+        tap_free(databases[i]);
+    tap_free(databases);
     tap_free(names);
     tap_free(data);
     return status;

@@ -162,7 +162,7 @@ static tap_status put_estimate(tap_buffer *out, const tap_estimate *e, tap_error
     return tap_buffer_print(out, err, "%.3f [%.3f, %.3f]", e->value, e->low, e->high);
 }
 
-static const char *reading_sentence(tap_reading reading)
+const char *tap_reading_sentence(tap_reading reading)
 {
     switch (reading) {
     case TAP_READ_REDUNDANCY:
@@ -188,6 +188,21 @@ static const char *reading_sentence(tap_reading reading)
         break;
     }
     return "No reading: a ratio is NA or its interval holds 1/2. More images narrow it.";
+}
+
+const char *tap_verdict_sentence(tap_verdict verdict)
+{
+    switch (verdict) {
+    case TAP_VERDICT_YES:
+        return "Decision: the decoder largely compensates (lower bound of R above 0.5 "
+               "and of CI above 0), in this model.";
+    case TAP_VERDICT_NO:
+        return "Decision: it is not shown that the decoder largely compensates (that "
+               "needs the lower bounds of R above 0.5 and of CI above 0).";
+    case TAP_VERDICT_NA:
+        break;
+    }
+    return "Decision: none, because R or CI is NA or the cuts do no damage.";
 }
 
 static tap_status put_ratios(tap_buffer *out, const tap_stats *s, tap_error *err)
@@ -242,16 +257,8 @@ tap_status tap_stats_words(tap_buffer *out, const tap_stats *stats, tap_error *e
         out, err, "At depth %d, S as macro average, %g%% percentile intervals:\n",
         s->data.depths[s->data.depth], 100.0 * s->level));
     TAP_TRY(put_ratios(out, s, err));
-    TAP_TRY(tap_buffer_print(
-        out, err,
-        c.compensates == TAP_VERDICT_YES
-            ? "Decision: the decoder largely compensates (lower bound of R above 0.5 and "
-              "of CI above 0), in this model.\n"
-        : c.compensates == TAP_VERDICT_NO
-            ? "Decision: it is not shown that the decoder largely compensates (that "
-              "needs the lower bounds of R above 0.5 and of CI above 0).\n"
-            : "Decision: none, because R or CI is NA or the cuts do no damage.\n"));
-    TAP_TRY(tap_buffer_print(out, err, "%s\n", reading_sentence(c.reading)));
+    TAP_TRY(tap_buffer_print(out, err, "%s\n", tap_verdict_sentence(c.compensates)));
+    TAP_TRY(tap_buffer_print(out, err, "%s\n", tap_reading_sentence(c.reading)));
     TAP_TRY(tap_buffer_print(out, err, "The null compared with: %s.\n", c.null));
     if (c.smears) {
         TAP_TRY(tap_buffer_print(

@@ -47,6 +47,10 @@ tap_conclusion tap_conclude(const tap_stats *stats);
 const char *tap_reading_name(tap_reading reading); /* "redundancy", ... */
 const char *tap_verdict_name(tap_verdict verdict); /* "yes", "no", "NA" */
 
+/* The headlines: what the four cells look like, and the decision. */
+const char *tap_reading_sentence(tap_reading reading);
+const char *tap_verdict_sentence(tap_verdict verdict);
+
 /* Appends sentences with the numbers they rest on, one a line.
  * Errors: TAP_ENOMEM.   Checked: test_planted.c. */
 TAP_NODISCARD tap_status tap_stats_words(tap_buffer *out, const tap_stats *stats,

@@ -151,19 +151,38 @@ static tap_status put_tiles(tap_buffer *out, const tap_study *s, tap_error *err)
         put_tile(out, "Restored by the decoder", "R", QUANTITY(TAP_Q_R), true, err));
     TAP_TRY(
         put_tile(out, "Damage that disappears", "CI", QUANTITY(TAP_Q_CI), true, err));
-    TAP_TRY(put_tile(out, "Damage of the encoder cut", "d0", QUANTITY(TAP_Q_D0), false,
-                     err));
+    TAP_TRY(put_tile(out, "Damage, decoder cut", "d0", QUANTITY(TAP_Q_D0), false, err));
     TAP_TRY(
-        put_tile(out, "Damage with the decoder", "d1", QUANTITY(TAP_Q_D1), false, err));
+        put_tile(out, "Damage, decoder intact", "d1", QUANTITY(TAP_Q_D1), false, err));
 #undef QUANTITY
     return put(out, "</dl>\n", err);
+}
+
+/* The reading's first words, and what follows them in a quieter voice. */
+static tap_status put_reading(tap_buffer *out, const tap_study *study, bool whole,
+                              tap_error *err)
+{
+    const char *head = NULL, *rest = NULL;
+    char *words = NULL;
+    size_t n_head = 0;
+    tap_study_headline(&head, &n_head, &rest, study);
+    TAP_TRY(tap_text_copy(&words, head, n_head, err));
+    tap_status status = tap_page_text(out, words, err);
+    tap_free(words);
+    if (status == TAP_OK && whole && *rest) {
+        status = put(out, ": <span>", err);
+        if (status == TAP_OK)
+            status = tap_page_text(out, rest, err);
+        if (status == TAP_OK)
+            status = put(out, "</span>", err);
+    }
+    return status;
 }
 
 static tap_status put_answer(tap_buffer *out, const part *p, bool several,
                              tap_error *err)
 {
     tap_buffer words = {0};
-    char *fact = NULL;
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_buffer_print(
         out, err, "<section id=\"answer-%d\" class=\"answer\">\n", p->index));
@@ -173,8 +192,7 @@ static tap_status put_answer(tap_buffer *out, const part *p, bool several,
         TAP_TRY_OUT(put(out, "</p>\n", err));
     }
     TAP_TRY_OUT(put(out, "<h2>", err));
-    TAP_TRY_OUT(
-        tap_page_text(out, tap_reading_headline(tap_study_reading(p->study)), err));
+    TAP_TRY_OUT(put_reading(out, p->study, true, err));
     TAP_TRY_OUT(put(out, "</h2>\n", err));
     TAP_TRY_OUT(put_tiles(out, p->study, err));
     TAP_TRY_OUT(put(out, "<div class=\"words\">\n", err));
@@ -183,7 +201,6 @@ static tap_status put_answer(tap_buffer *out, const part *p, bool several,
     TAP_TRY_OUT(put(out, "</div>\n</section>\n", err));
 out:
     tap_buffer_clear(&words);
-    tap_free(fact);
     return status;
 }
 
@@ -372,7 +389,7 @@ static tap_status put_summary(tap_buffer *out, tap_study *const *studies, size_t
             out, err, "<tr><th scope=\"row\"><a href=\"#study-%d\">", (int)i));
         TAP_TRY(tap_page_text(out, s->title, err));
         TAP_TRY(put(out, "</a></th><td>", err));
-        TAP_TRY(tap_page_text(out, tap_reading_headline(tap_study_reading(s)), err));
+        TAP_TRY(put_reading(out, s, false, err));
         TAP_TRY(put(out, "</td>", err));
         static const tap_quantity shown[] = {TAP_Q_DEFICIT, TAP_Q_R, TAP_Q_CI, TAP_Q_I};
         for (int k = 0; k < 4; k++) {

@@ -298,8 +298,6 @@ tap_status tap_study_open(tap_study **out, const tap_store *store, int n_threads
                              ? s->stats->n_resamples
                              : TAP_GROUP_RESAMPLES;
     TAP_TRY_OUT(read_title(s, err));
-    TAP_TRY_OUT(tap_tests_run(&s->tests, s->data, s->stats->n_resamples,
-                              (uint64_t)s->data->seed, s->stats->level, threads, err));
     TAP_TRY_OUT(read_parts(s, threads, err));
     TAP_TRY_OUT(read_null(s, threads, err));
     TAP_TRY_OUT(read_controls(s, threads, err));
@@ -323,8 +321,6 @@ void tap_study_free(tap_study *study)
     tap_free(study->controls);
     tap_free(study->null);
     tap_free(study->title);
-    if (study->stats)
-        tap_tests_clear(&study->tests);
     tap_stats_free(study->stats);
     tap_free(study);
 }

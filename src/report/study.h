@@ -5,7 +5,6 @@
 
 #include "lab/stats.h"
 #include "lab/stats_group.h"
-#include "lab/stats_test.h"
 
 /* Quantities of a category, in S; those of the design need all four cells. */
 typedef enum tap_part_value {
@@ -41,9 +40,8 @@ typedef struct tap_study {
     char *title; /* what tells it from others: the model's name, or the file's */
     tap_stats *stats;
     const tap_stats_data *data; /* of stats */
-    tap_tests tests;
-    int32_t n_cells;       /* 4 with a design, else 0 */
-    tap_study_part *parts; /* [n_parts] by compensation d0 - d1, largest first */
+    int32_t n_cells;            /* 4 with a design, else 0 */
+    tap_study_part *parts;      /* [n_parts] by compensation d0 - d1, largest first */
     int32_t n_parts;
     tap_estimate *null; /* [n_depths] S of random patches, clean; NULL: none stored */
     tap_study_control *controls; /* [n_controls] */

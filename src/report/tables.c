@@ -80,7 +80,7 @@ out:
 
 tap_status tap_page_tests(tap_buffer *out, const tap_study *study, tap_error *err)
 {
-    const tap_tests *t = &study->tests;
+    const tap_tests *t = &study->stats->tests;
     TAP_TRY(put_head(out, "Paired tests",
                      "against|condition|#shift of log2 rank|#effect|#low|#high|"
                      "#p, sign flips|#p, Holm|#p, Wilcoxon",

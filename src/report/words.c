@@ -1,7 +1,10 @@
 #include "report/words.h"
 
+#include "lab/stats_words.h"
+
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const tap_estimate *quantity(const tap_study *s, tap_quantity q)
 {
@@ -17,46 +20,16 @@ static const tap_estimate *cell(const tap_study *s, tap_cell c)
                           s->data->depth, s->data->design[c]);
 }
 
-tap_reading tap_study_reading(const tap_study *study)
+void tap_study_headline(const char **head, size_t *n_head, const char **rest,
+                        const tap_study *study)
 {
-    if (!study->stats->design)
-        return TAP_READ_NO_DESIGN;
-    const tap_estimate *r = quantity(study, TAP_Q_R), *rv = quantity(study, TAP_Q_RV);
-    const tap_estimate *ci = quantity(study, TAP_Q_CI), *i = quantity(study, TAP_Q_I);
-    if (!isfinite(r->value))
-        return TAP_READ_NO_EFFECT;
-    if (r->low > 0.5 && isfinite(ci->value) && ci->low > 0.0)
-        return isfinite(rv->value) && rv->low > 0.5 ? TAP_READ_EITHER
-                                                    : TAP_READ_DECODER;
-    if (i->high < 0.0)
-        return TAP_READ_COMPLEMENTS;
-    if (r->high < 0.5 && isfinite(rv->value) && rv->low > 0.5)
-        return TAP_READ_ENCODER;
-    return TAP_READ_SHARED;
-}
-
-const char *tap_reading_headline(tap_reading reading)
-{
-    switch (reading) {
-    case TAP_READ_NO_DESIGN:
-        return "This experiment has no 2\u00D72 design, so it does not answer the "
-               "question.";
-    case TAP_READ_NO_EFFECT:
-        return "No conclusion: what the two cuts cost together cannot be told from "
-               "nothing.";
-    case TAP_READ_EITHER:
-        return "Either half can do it: each restores most of what both cuts cost.";
-    case TAP_READ_DECODER:
-        return "The decoder largely makes up for what the encoder loses.";
-    case TAP_READ_ENCODER:
-        return "The encoder does the seeing; the decoder does not replace it.";
-    case TAP_READ_SHARED:
-        return "Both halves take part; the decoder does not restore most of the loss.";
-    case TAP_READ_COMPLEMENTS:
-        break;
-    }
-    return "The two halves build on each other: the encoder cut costs more with the "
-           "decoder than without it.";
+    const char *sentence =
+        study->stats->design ? tap_reading_sentence(tap_conclude(study->stats).reading)
+                             : "No answer: this experiment states no 2\u00D72 design.";
+    const char *colon = strchr(sentence, ':');
+    *head = sentence;
+    *n_head = colon ? (size_t)(colon - sentence) : strlen(sentence);
+    *rest = colon ? colon + 2 : "";
 }
 
 static void interval(char text[64], const tap_estimate *e)
@@ -110,44 +83,39 @@ static tap_status put_evidence(tap_buffer *out, const tap_study *s, tap_error *e
         d0, d1, ci, r, i);
 }
 
-static tap_status put_null(tap_buffer *out, const tap_study *s, tap_error *err)
+/* What stats says, without the lines that stand elsewhere on the page. */
+static tap_status put_rest(tap_buffer *out, const tap_study *s, const char *reading,
+                           tap_error *err)
 {
-    if (!s->null || !isfinite(s->null[s->data->depth].value))
-        return TAP_OK;
-    char null[64];
-    const tap_estimate *e = &s->null[s->data->depth], *own = cell(s, TAP_S11);
-    interval(null, e);
-    TAP_TRY(tap_buffer_print(
-        out, err,
-        "As many patches drawn at random read S = %s in the clean "
-        "run%s\n",
-        null,
-        own->low > e->high ? ", less than the part's own patches."
-                           : ": no less than the part's own patches, so the lens "
-                             "does not see parts here and nothing follows from the "
-                             "2\u00D72."));
-    return TAP_OK;
+    tap_buffer said = {0};
+    tap_status status = tap_stats_words(&said, s->stats, err);
+    for (const char *at = said.text; status == TAP_OK && at && *at;) {
+        const size_t n = strcspn(at, "\n") + 1;
+        if (strncmp(at, "At depth", 8) != 0 && strncmp(at, "  ", 2) != 0 &&
+            strncmp(at, "Decision:", 9) != 0 &&
+            strncmp(at, reading, strlen(reading)) != 0)
+            status = tap_buffer_put(out, at, n, err);
+        at += at[n - 1] ? n : n - 1;
+    }
+    tap_buffer_clear(&said);
+    return status;
 }
 
 tap_status tap_study_words(tap_buffer *out, const tap_study *study, tap_error *err)
 {
     const tap_stats_data *d = study->data;
     if (study->stats->design) {
+        const tap_conclusion c = tap_conclude(study->stats);
+        TAP_TRY(
+            tap_buffer_print(out, err, "%s\n", tap_verdict_sentence(c.compensates)));
         TAP_TRY(put_evidence(out, study, err));
-        TAP_TRY(put_null(out, study, err));
-        if (quantity(study, TAP_Q_D1)->high < 0.0)
-            TAP_TRY(tap_buffer_print(
-                out, err,
-                "With the decoder intact the encoder cut helps: encoder context smears "
-                "the part into its object; compare the rank of the object's name.\n"));
+        TAP_TRY(put_rest(out, study, tap_reading_sentence(c.reading), err));
     }
     return tap_buffer_print(
         out, err,
         "S is 1 for rank 1 and 0 for the last of %.0f words, on a logarithmic scale of "
-        "ranks; means over %d categories of %lld parts in %lld images; intervals cover "
-        "%g %% of %lld bootstrap resamples of images. A cut shows what the model can do "
-        "without an edge, not what it normally does; a poor rank in the lens is weak "
-        "evidence of missing content.\n",
+        "ranks. Means are over %d categories of %lld parts in %lld images; intervals "
+        "cover %g %% of %lld bootstrap resamples of images.\n",
         d->n_candidates, (int)d->n_categories, (long long)d->n_items,
         (long long)d->n_images, 100.0 * study->stats->level,
         (long long)study->stats->n_resamples);

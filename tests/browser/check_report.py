@@ -62,7 +62,7 @@ def stats_of(tapetum, database):
     out = subprocess.run([tapetum, "stats", database, "--json"], check=True,
                          capture_output=True, text=True).stdout
     lines = [json.loads(line) for line in out.splitlines()]
-    return {(x["average"], x["metric"], x["depth"]): x for x in lines if "conditions" in x}
+    return {(x["average"], x["metric"], x["depth"]): x for x in lines if "average" in x and "depth" in x}
 
 
 def check_quiet(page, name):
