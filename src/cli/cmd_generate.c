@@ -41,40 +41,53 @@ static tap_status put_json(const tap_subject *s, int64_t c, int64_t n_prompt,
 }
 
 static tap_status answer(const tap_cli *cli, const tap_subject *s, int64_t c,
-                         int64_t n_new, const tap_run_options *run,
+                         int64_t n_prompt, tap_decoder *decoder,
                          const tap_generate_options *options, tap_error *err)
 {
-    const tap_item item = {.pixels =
-                               s->scene.pixels.n_tiles > 0 ? &s->scene.pixels : NULL,
-                           .sequence = &s->scene.sequence,
-                           .plans = (const tap_plan *const *)&s->plans[c]};
-    tap_decoder *decoder = NULL;
     tap_answer a = {0};
-    tap_status status = TAP_OK;
     const double start = now();
     if (!cli->json && s->n_conditions > 1)
         printf("%scondition: %s\n", c ? "\n" : "",
                s->texts[c][0] ? s->texts[c] : "clean");
-    TAP_TRY_OUT(tap_decoder_open(&decoder, s->model, &item, run, err));
-    const double read = now();
-    TAP_TRY_OUT(tap_generate(&a, decoder, s->model->tokenizer,
-                             s->model->spec.lm.d_vocab, options, err));
+    TAP_TRY(tap_generate(&a, decoder, s->model->tokenizer, s->model->spec.lm.d_vocab,
+                         options, err));
     const tap_head_receipt cuts = tap_decoder_receipt(decoder);
-    const int64_t n_prompt = s->scene.sequence.n_tok - n_new;
+    tap_status status = TAP_OK;
     if (cli->json)
-        TAP_TRY_OUT(put_json(s, c, n_prompt, &a, &cuts, err));
+        status = put_json(s, c, n_prompt, &a, &cuts, err);
     else
         putchar('\n');
-    tap_cli_detail(
-        cli,
-        "prompt of %lld tokens in %.2f s, answer of %zu in %.2f s, %zu bytes "
-        "for keys, values and a row; %lld of %lld edges of the answer cut",
-        (long long)n_prompt, read - start, a.n_ids, now() - read,
-        tap_decoder_bytes(s->model, s->scene.sequence.n_tok, run),
-        (long long)(cuts.cut + cuts.zeroed), (long long)cuts.allowed);
-out:
+    tap_cli_detail(cli, "answer of %zu tokens in %.2f s; %lld of its %lld edges cut",
+                   a.n_ids, now() - start, (long long)(cuts.cut + cuts.zeroed),
+                   (long long)cuts.allowed);
     tap_answer_clear(&a);
-    tap_decoder_close(decoder);
+    return status;
+}
+
+static tap_status answer_all(const tap_cli *cli, const tap_subject *s, int64_t n_prompt,
+                             const tap_generate_options *options, tap_error *err)
+{
+    const tap_run_options run = {.kernels = tap_cli_kernels(cli),
+                                 .n_threads = cli->n_threads};
+    const tap_item item = {.pixels =
+                               s->scene.pixels.n_tiles > 0 ? &s->scene.pixels : NULL,
+                           .sequence = &s->scene.sequence,
+                           .plans = (const tap_plan *const *)s->plans};
+    const size_t n = (size_t)s->n_conditions;
+    const double start = now();
+    tap_decoder **decoders = NULL;
+    TAP_TRY(tap_alloc(&decoders, n, sizeof(tap_decoder *), "answers", err));
+    tap_status status =
+        tap_decoder_open(decoders, s->model, &item, s->n_conditions, &run, err);
+    tap_cli_detail(cli,
+                   "prompt of %lld tokens in %.2f s; %zu bytes for keys and values",
+                   (long long)n_prompt, now() - start,
+                   n * tap_decoder_bytes(s->model, item.sequence->n_tok, &run));
+    for (size_t c = 0; status == TAP_OK && c < n; c++)
+        status = answer(cli, s, (int64_t)c, n_prompt, decoders[c], options, err);
+    for (size_t c = 0; c < n; c++)
+        tap_decoder_close(decoders[c]);
+    tap_free(decoders);
     return status;
 }
 
@@ -106,8 +119,6 @@ tap_status tap_cmd_generate(tap_cli *cli, tap_error *err)
         return list_templates(cli, err);
     if (name)
         TAP_TRY(tap_template_get(&chat, name, err));
-    const tap_run_options run = {.kernels = tap_cli_kernels(cli),
-                                 .n_threads = cli->n_threads};
     tap_generate_options options = {
         .sampling = {.temperature = tap_args_real(cli->args, "temperature"),
                      .top_k = tap_args_int(cli->args, "top-k"),
@@ -122,12 +133,11 @@ tap_status tap_cmd_generate(tap_cli *cli, tap_error *err)
             TAP_FAIL(err, TAP_EINVAL,
                      "the prompt fills all %lld positions of the model; shorten "
                      "it",
-                     (long long)s.model->spec.lm.n_positions));
+                     (long long)tap_lm_longest(&s.model->spec.lm)));
     options.max_tokens = n_new;
     TAP_TRY_OUT(tap_stops_read(&stops, &options.n_stops, s.path, &s.model->spec, err));
     options.stops = stops;
-    for (int64_t c = 0; c < s.n_conditions; c++)
-        TAP_TRY_OUT(answer(cli, &s, c, n_new, &run, &options, err));
+    status = answer_all(cli, &s, s.scene.sequence.n_tok - n_new, &options, err);
 out:
     tap_free(stops);
     tap_subject_clear(&s);

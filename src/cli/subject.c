@@ -88,7 +88,7 @@ static tap_status open_scene(tap_subject *s, int64_t *n_new, const tap_cli *cli,
                        : tap_scene_text(&s->scene, s->model, prompt, err);
     tap_free(prompt);
     TAP_TRY(status);
-    const int64_t room = s->model->spec.lm.n_positions - s->scene.sequence.n_tok;
+    const int64_t room = tap_lm_longest(&s->model->spec.lm) - s->scene.sequence.n_tok;
     *n_new = *n_new < room ? *n_new : room;
     return *n_new > 0 ? tap_sequence_extend(&s->scene.sequence, *n_new, err) : TAP_OK;
 }

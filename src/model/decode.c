@@ -86,40 +86,53 @@ static float *cached(float *cache, const tap_decoder *d, int block)
     return cache + (int64_t)block * d->n_tok * kv_width(d->model);
 }
 
-/* Keys, values and the last row's logits of a run. Rows behind the prompt are places that
- * nothing has been written to yet. */
-static tap_status keep(void *owner, const tap_state *state, tap_error *err)
+/* Keys, values and logits of rows that belong to one decoder. */
+static void keep_rows(tap_decoder *d, const tap_state *state)
 {
-    tap_decoder *d = owner;
-    if (state->site == TAP_SITE_LOGITS) {
+    if (state->site == TAP_SITE_LOGITS)
         memcpy(d->logits, state->values + (state->n_rows - 1) * state->d,
                (size_t)state->d * sizeof *d->logits);
-        return TAP_OK;
-    }
-    const int64_t n = state->n_rows < d->n_done ? state->n_rows : d->n_done;
-    float *to =
-        cached(state->site == TAP_SITE_K ? d->keys : d->values, d, state->block);
-    memcpy(to, state->values, (size_t)(n * state->d) * sizeof *to);
-    return state->n_rows == d->n_done
-               ? TAP_OK
-               : TAP_FAIL(err, TAP_EBUG, "the prompt has %lld rows, %lld were run",
-                          (long long)d->n_done, (long long)state->n_rows);
+    else
+        memcpy(cached(state->site == TAP_SITE_K ? d->keys : d->values, d, state->block),
+               state->values, (size_t)(d->n_done * state->d) * sizeof *state->values);
 }
 
-static tap_status run_prompt(tap_decoder *d, const tap_item *item,
-                             const tap_run_options *options, tap_error *err)
+/* Of a prompt's run: the owner is the list of decoders. */
+static tap_status keep_prompt(void *owner, const tap_state *state, tap_error *err)
 {
-    const int64_t last = d->n_done - 1;
+    tap_decoder *const *decoders = owner;
+    const bool whole = state->first_row + state->n_rows == decoders[0]->n_done;
+    for (int64_t c = 0; whole && c < state->n_conditions; c++)
+        keep_rows(decoders[state->conditions[c]], state);
+    return whole ? TAP_OK
+                 : TAP_FAIL(err, TAP_EBUG, "a prompt of %lld rows ran to row %lld",
+                            (long long)decoders[0]->n_done,
+                            (long long)(state->first_row + state->n_rows));
+}
+
+static tap_status keep_row(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)err;
+    keep_rows(owner, state);
+    return TAP_OK;
+}
+
+static tap_status run_prompt(tap_decoder **decoders, const tap_item *item,
+                             int64_t n_conditions, const tap_run_options *options,
+                             tap_error *err)
+{
+    const tap_model *model = decoders[0]->model;
+    const int64_t last = decoders[0]->n_done - 1;
     tap_item prompt = *item;
     prompt.read = &last;
     prompt.n_read = 1;
     tap_wanted wanted = {.once = {[TAP_SITE_LOGITS] = true}};
-    for (int b = 0; b < d->model->spec.lm.stack.n_blocks; b++) {
+    for (int b = 0; b < model->spec.lm.stack.n_blocks; b++) {
         tap_bits_set(wanted.blocks[TAP_LM][TAP_SITE_K], b);
         tap_bits_set(wanted.blocks[TAP_LM][TAP_SITE_V], b);
     }
-    const tap_sink sink = {.owner = d, .wanted = &wanted, .put = keep};
-    return tap_run(NULL, d->model, &prompt, 1, 1, options, &sink, err);
+    const tap_sink sink = {.owner = decoders, .wanted = &wanted, .put = keep_prompt};
+    return tap_run(NULL, model, &prompt, 1, n_conditions, options, &sink, err);
 }
 
 static tap_status check_plan(const tap_decoder *d, tap_error *err)
@@ -149,7 +162,7 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
     d->sequence = (tap_sequence){.n_tok = 1, .ids = &d->id, .tokens = &d->token};
     d->item = (tap_item){.sequence = &d->sequence, .plans = &clean};
     d->wanted.once[TAP_SITE_LOGITS] = true;
-    d->sink = (tap_sink){.owner = d, .wanted = &d->wanted, .put = keep};
+    d->sink = (tap_sink){.owner = d, .wanted = &d->wanted, .put = keep_row};
     d->job =
         (tap_job){.model = d->model,
                   .kernels = options->kernels ? options->kernels : tap_kernels_cpu(),
@@ -176,33 +189,43 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
     return TAP_OK;
 }
 
-tap_status tap_decoder_open(tap_decoder **out, const tap_model *model,
-                            const tap_item *item, const tap_run_options *options,
-                            tap_error *err)
+static tap_status make(tap_decoder **out, const tap_model *model,
+                       const tap_sequence *sequence, const tap_plan *plan,
+                       const tap_run_options *options, tap_error *err)
 {
-    const tap_sequence *s = item->sequence;
     tap_decoder *d = NULL;
-    tap_status status = tap_alloc(&d, 1, sizeof *d, "a decoder", err);
-    if (status != TAP_OK)
-        return status;
+    TAP_TRY(tap_alloc(&d, 1, sizeof *d, "a decoder", err));
+    *out = d;
     d->model = model;
-    d->plan = item->plans[0];
-    d->n_tok = s->n_tok;
-    while (d->n_done < s->n_tok && s->tokens[d->n_done].role != TAP_ROLE_GEN)
+    d->plan = plan;
+    d->n_tok = sequence->n_tok;
+    while (d->n_done < d->n_tok && sequence->tokens[d->n_done].role != TAP_ROLE_GEN)
         d->n_done++;
     const size_t n = cache_floats(model, d->n_tok);
-    TAP_TRY_OUT(check_plan(d, err));
-    TAP_TRY_OUT(tap_alloc(&d->keys, n, sizeof *d->keys, "keys and values", err));
-    TAP_TRY_OUT(tap_alloc(&d->values, n, sizeof *d->values, "keys and values", err));
-    TAP_TRY_OUT(tap_alloc(&d->logits, (size_t)model->spec.lm.d_vocab, sizeof *d->logits,
-                          "logits", err));
-    TAP_TRY_OUT(run_prompt(d, item, options, err));
-    TAP_TRY_OUT(set_up(d, options, err));
+    TAP_TRY(check_plan(d, err));
+    TAP_TRY(tap_alloc(&d->keys, n, sizeof *d->keys, "keys and values", err));
+    TAP_TRY(tap_alloc(&d->values, n, sizeof *d->values, "keys and values", err));
+    TAP_TRY(tap_alloc(&d->logits, (size_t)model->spec.lm.d_vocab, sizeof *d->logits,
+                      "logits", err));
+    return set_up(d, options, err);
+}
+
+tap_status tap_decoder_open(tap_decoder **decoders, const tap_model *model,
+                            const tap_item *item, int64_t n_conditions,
+                            const tap_run_options *options, tap_error *err)
+{
+    tap_status status = TAP_OK;
+    for (int64_t c = 0; c < n_conditions; c++)
+        decoders[c] = NULL;
+    for (int64_t c = 0; c < n_conditions; c++)
+        TAP_TRY_OUT(
+            make(&decoders[c], model, item->sequence, item->plans[c], options, err));
+    status = run_prompt(decoders, item, n_conditions, options, err);
 out:
-    if (status == TAP_OK)
-        *out = d;
-    else
-        tap_decoder_close(d);
+    for (int64_t c = 0; status != TAP_OK && c < n_conditions; c++) {
+        tap_decoder_close(decoders[c]);
+        decoders[c] = NULL;
+    }
     return status;
 }
 

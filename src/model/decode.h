@@ -10,15 +10,18 @@
 
 typedef struct tap_decoder tap_decoder;
 
-/* Runs the prompt and keeps its keys and values. The sequence of the item holds the prompt
- * and then a place of role TAP_ROLE_GEN for each token that may be added; plans[0] (NULL:
- * clean) is compiled for all of it. Item and model are borrowed.
+/* Runs the prompt under all conditions at once, sharing what they share, and keeps its keys
+ * and values. The sequence of the item holds the prompt and then a place of role
+ * TAP_ROLE_GEN for each token that may be added; its plans [n_conditions] (NULL: clean) are
+ * compiled for all of it. Item and model are borrowed. decoders [n_conditions]: each goes
+ * its own way from here and is closed by the caller.
  *
- * Errors:  those of tap_run; TAP_EUNSUPPORTED where the plan does more to generated rows
- *          than cut, scale or zero edges.
- * Memory:  tap_decoder_bytes, and during this call that of tap_run. */
-TAP_NODISCARD tap_status tap_decoder_open(tap_decoder **out, const tap_model *model,
-                                          const tap_item *item,
+ * Errors:  those of tap_run; TAP_EUNSUPPORTED where a plan does more to generated rows than
+ *          cut, scale, level or zero edges.
+ * Memory:  tap_decoder_bytes each, and during this call that of tap_run. */
+TAP_NODISCARD tap_status tap_decoder_open(tap_decoder **decoders,
+                                          const tap_model *model, const tap_item *item,
+                                          int64_t n_conditions,
                                           const tap_run_options *options,
                                           tap_error *err);
 void tap_decoder_close(tap_decoder *decoder);

@@ -19,10 +19,10 @@ tap_status tap_sequence_text(tap_sequence *out, const tap_spec *spec,
     TAP_TRY_OUT(
         tap_tokenizer_encode(&s.ids, &n, tokenizer, text, strlen(text), true, err));
     s.n_tok = (int64_t)n;
-    if (n == 0 || s.n_tok > spec->lm.n_positions)
+    if (n == 0 || s.n_tok > tap_lm_longest(&spec->lm))
         TAP_TRY_OUT(TAP_FAIL(err, TAP_EINVAL,
                              "the prompt has %lld tokens, expected 1 to %lld",
-                             (long long)s.n_tok, (long long)spec->lm.n_positions));
+                             (long long)s.n_tok, (long long)tap_lm_longest(&spec->lm)));
     TAP_TRY_OUT(tap_alloc(&s.tokens, n, sizeof *s.tokens, "a prompt", err));
     for (size_t t = 0; t < n; t++) {
         if (s.ids[t] >= spec->lm.d_vocab || s.ids[t] == spec->image_token_id)

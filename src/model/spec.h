@@ -52,6 +52,12 @@ typedef struct tap_lm_spec {
     int32_t bos_id, eos_id;
 } tap_lm_spec;
 
+/* The longest text of the decoder. */
+static inline int64_t tap_lm_longest(const tap_lm_spec *lm)
+{
+    return lm->n_positions < lm->window ? lm->n_positions : lm->window;
+}
+
 /* What stands between features and decoder rows. */
 typedef enum tap_projector_kind {
     TAP_PROJECTOR_MAPS, /* n_projector_maps linear maps, an activation between them */

@@ -8,7 +8,7 @@ expect 0 tapetum generate "$M" "$I" --prompt 'What is this?' --template llava-1.
 sed -n 1p two | grep -q '"cut":0' || fail "a clean answer with cut edges"
 sed -n 2p two | grep -q '"cut":0' && fail "a cut answer without cut edges"
 expect 0 tapetum generate "$M" "$I" -n 6 -v >greedy 2>said
-grep -q 'bytes for keys, values' said || fail "no word on memory"
+grep -q 'bytes for keys and values' said || fail "no word on memory"
 expect 0 tapetum generate "$M" "$I" -n 6 >again
 cmp greedy again || fail "greedy answers differ"
 for seed in 1 2; do

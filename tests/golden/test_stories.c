@@ -282,7 +282,7 @@ static void cached_text_is_the_documented_one(void **state)
     const tap_item item = {.sequence = &sequence, .plans = &clean};
     const tap_run_options options = {.n_threads = 1};
     tap_decoder *decoder = NULL;
-    assert_int_equal(tap_decoder_open(&decoder, &s.model, &item, &options, &err), 0);
+    assert_int_equal(tap_decoder_open(&decoder, &s.model, &item, 1, &options, &err), 0);
     for (int64_t t = 1; t < n; t++) {
         const float *z = tap_decoder_logits(decoder);
         int32_t best = 0;

@@ -162,7 +162,8 @@ static tap_answer ask(rig *r, const tap_generate_options *options)
     tap_decoder *decoder = NULL;
     tap_answer a;
     tap_error err;
-    assert_int_equal(tap_decoder_open(&decoder, r->model, &item, &run, &err), TAP_OK);
+    assert_int_equal(tap_decoder_open(&decoder, r->model, &item, 1, &run, &err),
+                     TAP_OK);
     assert_int_equal(tap_generate(&a, decoder, r->model->tokenizer,
                                   r->model->spec.lm.d_vocab, options, &err),
                      TAP_OK);
