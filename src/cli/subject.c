@@ -37,10 +37,8 @@ out:
 static tap_status compile_all(tap_subject *s, tap_error *err)
 {
     const tap_spec *spec = &s->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, spec);
     const size_t n = (size_t)s->n_conditions;
     TAP_TRY(tap_alloc(&s->plans, n, sizeof(tap_plan *), "plans", err));
     TAP_TRY(tap_alloc(&s->canonical, n, sizeof(char *), "plans", err));
@@ -51,8 +49,7 @@ static tap_status compile_all(tap_subject *s, tap_error *err)
         if (status == TAP_OK)
             status = tap_plan_compile(&s->plans[c], condition, &s->groups, &sizes, err);
         tap_condition_free(condition);
-        if (status != TAP_OK)
-            return tap_wrap(err, status, "condition '%s'", s->texts[c]);
+        TAP_TRY(status);
     }
     return TAP_OK;
 }
@@ -104,6 +101,8 @@ tap_status tap_subject_ask(tap_subject *out, int64_t *n_new, const tap_cli *cli,
 {
     static const char *const clean[] = {""};
     tap_subject s = {0};
+    tap_reg reg = {{NULL, NULL}};
+    bool needs_reg = false;
     size_t n_masks = 0, n_conditions = 0;
     tap_status status = TAP_OK;
     const char *const *masks = tap_args_list(&n_masks, cli->args, "mask");
@@ -116,21 +115,26 @@ tap_status tap_subject_ask(tap_subject *out, int64_t *n_new, const tap_cli *cli,
     for (size_t c = 0; c < n_conditions; c++) { /* before anything is read */
         tap_condition *condition = NULL;
         TAP_TRY_OUT(tap_condition_parse(&condition, s.texts[c], err));
+        needs_reg |= tap_condition_names(condition, "reg");
         tap_condition_free(condition);
     }
     TAP_TRY_OUT(tap_model_open(&s.model, s.path, err));
     TAP_TRY_OUT(open_scene(&s, n_new, cli, chat, err));
     for (size_t m = 0; m < n_masks; m++)
         TAP_TRY_OUT(read_mask(&s, masks[m], err));
+    if (needs_reg)
+        TAP_TRY_OUT(tap_reg_find(&reg, &s.scene, cli->n_threads, err));
     const tap_group_input input = {.scene = &s.scene,
                                    .part = s.part,
                                    .object = s.object,
                                    .other_part = s.other_part,
-                                   .threshold = 0.5};
+                                   .threshold = 0.5,
+                                   .reg = needs_reg ? &reg : NULL};
     TAP_TRY_OUT(tap_group_compile(&s.groups, &input, err));
     s.n_conditions = (int64_t)n_conditions;
     TAP_TRY_OUT(compile_all(&s, err));
 out:
+    tap_reg_clear(&reg);
     if (status == TAP_OK)
         *out = s;
     else

@@ -35,13 +35,20 @@ typedef struct tap_group_set {
     int64_t segment; /* tokens that attend to one another (a tile); 0: all of them */
     const tap_token *tokens; /* borrowed */
     int n_names;
-    const char **names;        /* [n_names] */
-    uint64_t **members;        /* [n_names][n_words] */
-    const char *const *pieces; /* [n_tok] text of each token for span("..."), or NULL */
+    const char **names;  /* [n_names] */
+    uint64_t **members;  /* [n_names][n_words] */
+    const char **pieces; /* [n_tok] text of each token for span("..."), NULL entries:
+                            not text; NULL: the stack has no text */
 } tap_group_set;
+
+enum { TAP_ROW_MIXED = -2 };
 
 typedef struct tap_groups {
     tap_group_set stacks[TAP_N_STACKS];
+    uint64_t key; /* of the image: one seed draws other tokens in other images */
+    /* the row of the projector that each decoder token is: [n_tok of TAP_LM]; -1: none,
+     * TAP_ROW_MIXED: made of several rows; NULL: that of its feature */
+    int32_t *projector_rows;
 } tap_groups;
 
 #endif

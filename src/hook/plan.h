@@ -6,10 +6,12 @@
 #ifndef TAP_HOOK_PLAN_H
 #define TAP_HOOK_PLAN_H
 
+#include "hook/edit.h"
 #include "hook/groups.h"
 #include "tensor/kernels.h"
 
 typedef struct tap_condition tap_condition; /* parsed text */
+typedef struct tap_plan tap_plan;
 
 /* Parses condition text ("" is the clean condition), named conditions expanded. The message
  * of an error names the word, its place (1-based column) and the nearest valid word. */
@@ -20,34 +22,72 @@ void tap_condition_free(tap_condition *condition);
 TAP_NODISCARD tap_status tap_condition_print(char **text,
                                              const tap_condition *condition,
                                              tap_error *err);
+/* Whether the condition names this group anywhere: "reg" needs a clean run first. */
+bool tap_condition_names(const tap_condition *condition, const char *group);
 
-/* Sizes that a plan is compiled against. */
+/* Conditions of the same batch and image that patch(NAME) may take states from. NAME is a
+ * name of the list; "clean" is always known. Borrowed; plans must outlive the new plan. */
+typedef struct tap_plan_runs {
+    const char *const *names;     /* [n] */
+    const tap_plan *const *plans; /* [n] */
+    int64_t n;
+} tap_plan_runs;
+
+/* What a plan is compiled against; tap_spec_plan_sizes (model/spec.h) fills it. */
 typedef struct tap_plan_sizes {
     int n_blocks[TAP_N_STACKS]; /* blocks that exist (vision: also those not read) */
-    int n_heads[TAP_N_STACKS];
+    int n_heads[TAP_N_STACKS], n_kv_heads[TAP_N_STACKS];
+    int d_model[TAP_N_STACKS], d_head[TAP_N_STACKS], d_mlp[TAP_N_STACKS];
+    int d_projector_in, d_projector_out;
     bool causal[TAP_N_STACKS];
+    bool keeps_cls;            /* CLS is a row of vision.features */
+    const tap_plan_runs *runs; /* NULL: none */
 } tap_plan_sizes;
-
-typedef struct tap_edit tap_edit; /* hook/edit.h */
 
 typedef struct tap_block_plan {
     uint64_t hash; /* 0: nothing happens in this block; equal effect = equal hash */
     const tap_edges *edges; /* NULL: none */
     const tap_edit *edits;  /* [n_edits] */
     int n_edits;
+    int64_t rows_kept_self; /* query rows that `empty self` left with themselves */
 } tap_block_plan;
 
-typedef struct tap_plan {
+enum { TAP_PLAN_EDITS = 256 }; /* most edits of one block */
+
+/* Sites outside blocks, by the stage in which they are met. */
+typedef enum tap_stage {
+    TAP_STAGE_VISION,    /* vision.patch_embed, vision.pre_norm */
+    TAP_STAGE_PROJECTOR, /* vision.features, projector.in, projector.out */
+    TAP_STAGE_EMBED,     /* lm.embed */
+    TAP_N_STAGES
+} tap_stage;
+
+/* The stage of a site outside blocks. */
+tap_stage tap_site_stage(tap_site site);
+
+struct tap_plan {
     tap_block_plan *blocks[TAP_N_STACKS]; /* [n_blocks] each */
     int n_blocks[TAP_N_STACKS];
-} tap_plan;
+    tap_block_plan once[TAP_N_STAGES]; /* edits only */
+    uint64_t
+        *rows_read[TAP_N_STACKS]; /* token rows that edits read, as bits; NULL: none */
+    bool uses_reg;                /* `reg` was found by a clean run of this image */
+};
 
-/* Compiles for one image. Checks every block, head and group name and that no query row is
- * left without a key unless the condition declares what then happens. */
+/* Compiles for one image. Checks every block, head, group and site, files and their sizes,
+ * that no token takes two edits at a site and that no query row is left without a key
+ * unless the condition declares what then happens.
+ * Errors: TAP_EINVAL with the text, the column and the word; TAP_EIO, TAP_EFORMAT of the
+ *         files of steer, project_out and patch. */
 TAP_NODISCARD tap_status tap_plan_compile(tap_plan **out,
                                           const tap_condition *condition,
                                           const tap_groups *groups,
                                           const tap_plan_sizes *sizes, tap_error *err);
 void tap_plan_free(tap_plan *plan);
+
+/* Equal effect everywhere. NULL is the clean plan. */
+bool tap_plan_equal(const tap_plan *a, const tap_plan *b);
+/* Whether nothing is changed anywhere. */
+bool tap_plan_is_clean(const tap_plan *plan);
 
 #endif

@@ -33,29 +33,47 @@ static tap_status read_cover(float **cover, const tap_scene *scene, const char *
     return status == TAP_OK ? TAP_OK : tap_wrap(err, status, "mask '%s'", path);
 }
 
-static tap_status find_groups(tap_answer *a, const tap_question *q, tap_error *err)
+static tap_status find_groups(tap_answer *a, const tap_question *q, bool needs_reg,
+                              tap_error *err)
 {
     float *part = NULL, *object = NULL;
+    tap_reg reg = {{NULL, NULL}};
     tap_status status = read_cover(&part, &a->scene, q->part_mask, err);
     if (status == TAP_OK)
         status = read_cover(&object, &a->scene, q->object_mask, err);
-    const tap_group_input input = {
-        .scene = &a->scene, .part = part, .object = object, .threshold = 0.5};
+    if (status == TAP_OK && needs_reg)
+        status = tap_reg_find(&reg, &a->scene, q->n_threads, err);
+    const tap_group_input input = {.scene = &a->scene,
+                                   .part = part,
+                                   .object = object,
+                                   .threshold = 0.5,
+                                   .reg = needs_reg ? &reg : NULL};
     if (status == TAP_OK)
         status = tap_group_compile(&a->groups, &input, err);
+    tap_reg_clear(&reg);
     tap_free(part);
     tap_free(object);
     return status;
 }
 
+/* Reads every condition before anything else is read. */
+static tap_status check_conditions(bool *needs_reg, const tap_question *q,
+                                   tap_error *err)
+{
+    for (size_t c = 0; c < q->n_conditions; c++) {
+        tap_condition *condition = NULL;
+        TAP_TRY(tap_condition_parse(&condition, q->conditions[c], err));
+        *needs_reg |= tap_condition_names(condition, "reg");
+        tap_condition_free(condition);
+    }
+    return TAP_OK;
+}
+
 static tap_status compile_plans(tap_answer *a, const tap_model *model,
                                 const char *const *texts, tap_error *err)
 {
-    const tap_spec *spec = &model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &model->spec);
     TAP_TRY(tap_alloc(&a->plans, a->n_conditions, sizeof(tap_plan *), "plans", err));
     for (size_t c = 0; c < a->n_conditions; c++) {
         tap_condition *condition = NULL;
@@ -63,8 +81,7 @@ static tap_status compile_plans(tap_answer *a, const tap_model *model,
         const tap_status status =
             tap_plan_compile(&a->plans[c], condition, &a->groups, &sizes, err);
         tap_condition_free(condition);
-        if (status != TAP_OK)
-            return tap_wrap(err, status, "condition '%s'", texts[c]);
+        TAP_TRY(status);
     }
     return TAP_OK;
 }
@@ -160,10 +177,12 @@ tap_status tap_ask(tap_answer **out, const tap_model *model,
     tap_status status = tap_alloc(&a, 1, sizeof *a, "an answer", err);
     if (status != TAP_OK)
         return status;
+    bool needs_reg = false;
     a->n_conditions = q->n_conditions > 0 ? q->n_conditions : 1;
+    TAP_TRY_OUT(check_conditions(&needs_reg, q, err));
     TAP_TRY_OUT(tap_scene_open(&a->scene, model, q->image, q->prompt, err));
     TAP_TRY_OUT(find_labels(a, model, q, err));
-    TAP_TRY_OUT(find_groups(a, q, err));
+    TAP_TRY_OUT(find_groups(a, q, needs_reg, err));
     TAP_TRY_OUT(
         compile_plans(a, model, q->n_conditions > 0 ? q->conditions : clean, err));
     TAP_TRY_OUT(

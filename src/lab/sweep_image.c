@@ -181,17 +181,8 @@ bool tap_sweep_plan_is_lm_only(const tap_plan *plan)
     for (int b = 0; b < plan->n_blocks[TAP_VISION]; b++)
         if (plan->blocks[TAP_VISION][b].hash != 0)
             return false;
-    return true;
-}
-
-/* Equal effect in every block: the same states, so one plan serves both. */
-static bool same_plan(const tap_plan *a, const tap_plan *b)
-{
-    for (int s = 0; s < TAP_N_STACKS; s++)
-        for (int block = 0; block < a->n_blocks[s]; block++)
-            if (a->blocks[s][block].hash != b->blocks[s][block].hash)
-                return false;
-    return true;
+    return plan->once[TAP_STAGE_VISION].hash == 0 &&
+           plan->once[TAP_STAGE_PROJECTOR].hash == 0;
 }
 
 /* Keeps the plan, or drops it when the image has its equal; *variant says which it is. */
@@ -199,7 +190,7 @@ static tap_status keep_plan(int64_t *variant, tap_sweep_image *image, size_t *ca
                             tap_plan *plan, tap_error *err)
 {
     for (int64_t p = 0; p < image->n_plans; p++)
-        if (same_plan(image->plans[p], plan)) {
+        if (tap_plan_equal(image->plans[p], plan)) {
             tap_plan_free(plan);
             *variant = p;
             return TAP_OK;
@@ -220,11 +211,8 @@ static tap_status compile_plans(tap_sweep_image *image, tap_sweep_item *item,
                                 size_t *capacity, const tap_sweep_setup *setup,
                                 const tap_groups *groups, tap_error *err)
 {
-    const tap_spec *spec = &setup->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &setup->model->spec);
     TAP_TRY(tap_alloc(&item->variants, (size_t)setup->n_conditions,
                       sizeof *item->variants, "plans", err));
     for (int64_t c = 0; c < setup->n_conditions; c++) {
@@ -272,7 +260,7 @@ out:
 }
 
 static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *setup,
-                                const covers *c, tap_error *err)
+                                const covers *c, const tap_reg *reg, tap_error *err)
 {
     const tap_items *a = &image->annotation;
     size_t capacity = 0;
@@ -290,7 +278,8 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
                                        .object = object,
                                        .threshold =
                                            setup->experiment->patches.threshold,
-                                       .scene = &image->scene};
+                                       .scene = &image->scene,
+                                       .reg = reg};
         TAP_TRY(tap_group_compile(&groups, &input, err));
         const tap_status status =
             compile_plans(image, item, &capacity, setup, &groups, err);
@@ -368,6 +357,8 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
 {
     tap_sweep_image image = {.id = i};
     covers c = {0};
+    tap_reg reg = {{NULL, NULL}};
+    bool needs_reg = false;
     tap_status status = TAP_OK;
     TAP_TRY_OUT(open_image(&image, setup, err));
     const tap_items *a = &image.annotation;
@@ -381,13 +372,18 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
     TAP_TRY_OUT(begin_items(&image, setup, err));
     if (!image.excluded) {
         TAP_TRY_OUT(cover_all(&c, &image, err));
-        TAP_TRY_OUT(prepare_items(&image, setup, &c, err));
+        for (int64_t k = 0; k < setup->n_conditions; k++)
+            needs_reg |= tap_condition_names(setup->conditions[k], "reg");
+        if (needs_reg)
+            TAP_TRY_OUT(tap_reg_find(&reg, &image.scene, 0, err));
+        TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));
         TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.values, c.n_patches, err));
         TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
         TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));
     }
     TAP_TRY_OUT(drop_masks(&image, err));
 out:
+    tap_reg_clear(&reg);
     tap_free(c.values);
     if (status == TAP_OK)
         *out = image;

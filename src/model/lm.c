@@ -149,14 +149,15 @@ static tap_status put_logits(tap_pass *pass, const tap_span *span, const float *
     const tap_model *m = job->model;
     const int64_t d = pass->spec->d_model, d_vocab = m->spec.lm.d_vocab;
     job->kernels->linear(logits, d_vocab, normed, d, n, &m->head, NULL, &job->work);
-    for (int64_t i = 0; i < span->n_lanes; i++)
-        job->conditions[i] = (int32_t)(span->lanes[i] % job->n_conditions);
+    const int64_t n_asked = tap_job_asked(job, span);
+    if (n_asked == 0)
+        return TAP_OK;
     const tap_state state = {.site = TAP_SITE_LOGITS,
                              .stack = TAP_LM,
                              .block = -1,
                              .item = span->item,
                              .conditions = job->conditions,
-                             .n_conditions = span->n_lanes,
+                             .n_conditions = n_asked,
                              .first_row = first,
                              .n_rows = n,
                              .d = d_vocab,

@@ -34,6 +34,22 @@ typedef struct frame {
     float *copy;                /* [group_rows][d] rows of edited sources, or NULL */
 } frame;
 
+/* Decoder rows that edits of the item read: up to the last one. */
+static int64_t rows_read(const tap_job *job, int64_t item)
+{
+    int64_t n = 0;
+    for (int64_t c = 0; job->edits && c < job->n_conditions; c++) {
+        const tap_plan *plan = job->items[item].plans[c];
+        const uint64_t *bits = plan ? plan->rows_read[TAP_LM] : NULL;
+        for (int64_t t = job->items[item].sequence->n_tok; bits && t > n; t--)
+            if (tap_bits_get(bits, t - 1)) {
+                n = t;
+                break;
+            }
+    }
+    return n;
+}
+
 int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
 {
     const tap_item *it = &job->items[item];
@@ -42,11 +58,14 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
         return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
     }
     const tap_sequence *s = it->sequence;
+    const int64_t read = rows_read(job, item);
     if (it->read && !job->options->skip_nothing && !job->edits) {
         assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
         return it->read[it->n_read - 1] + 1;
     }
-    return job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
+    const int64_t n =
+        job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
+    return read > n ? read : n;
 }
 
 bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block)
@@ -114,6 +133,9 @@ bool tap_job_edits(const tap_job *job)
     for (int64_t i = 0; i < job->n_items; i++)
         for (int64_t c = 0; c < job->n_conditions; c++) {
             const tap_plan *plan = job->items[i].plans[c];
+            for (int s = 0; plan && s < TAP_N_STAGES; s++)
+                if (plan->once[s].n_edits > 0)
+                    return true;
             for (int s = 0; plan && s < TAP_N_STACKS; s++)
                 for (int b = 0; b < plan->n_blocks[s]; b++)
                     if (plan->blocks[s][b].n_edits > 0)
@@ -137,14 +159,15 @@ static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site 
                            int block, const float *values, int64_t d, tap_error *err)
 {
     tap_job *job = pass->job;
-    for (int64_t i = 0; i < span->n_lanes; i++)
-        job->conditions[i] = (int32_t)(span->lanes[i] % job->n_conditions);
+    const int64_t n = tap_job_asked(job, span);
+    if (n == 0)
+        return TAP_OK;
     const tap_state state = {.site = site,
                              .stack = pass->stack,
                              .block = block,
                              .item = span->item,
                              .conditions = job->conditions,
-                             .n_conditions = span->n_lanes,
+                             .n_conditions = n,
                              .first_row = span->first_position,
                              .n_rows = span->n_rows,
                              .d = d,
@@ -159,10 +182,8 @@ tap_status tap_pass_at(tap_pass *pass, tap_site site, float *values, int64_t d,
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
         float *rows = values + span->row * d;
-        const tap_block_plan *plan = block_plan(pass, span);
-        if (plan && plan->n_edits > 0)
-            return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                            "state edits are not yet carried out by the forward pass");
+        if (pass->job->edits || pass->n_captures > 0)
+            TAP_TRY(tap_pass_edit(pass, span, site, rows, d, err));
         if (wanted)
             TAP_TRY(put_span(pass, span, site, pass->block, rows, d, err));
     }
@@ -188,7 +209,7 @@ static int64_t find_sources(frame *f, const tap_pass *pass, const tap_span *pare
         const tap_span child = {.item = parent->item,
                                 .lanes = to->lanes + to->nodes[c].first_lane};
         const tap_block_plan *plan = block_plan(pass, &child);
-        const bool edited = plan && plan->n_edits > 0;
+        const bool edited = tap_plan_edits_before(plan, TAP_SITE_SCORES);
         f->child_row[c + 1] = f->child_row[c] + parent->n_rows;
         if (c > 0 && !edited && !f->sources[n - 1].edited &&
             to->nodes[c].parent == to->nodes[c - 1].parent) {
@@ -229,14 +250,17 @@ static tap_status keep_receipts(const tap_pass *pass, const tap_span *span,
                             (long long)r->allowed, (long long)r->used,
                             (long long)r->cut, (long long)r->zeroed, r->weight_on_cut);
     }
-    if (!job->receipts)
-        return TAP_OK;
-    for (int64_t i = 0; i < span->n_lanes; i++) {
-        const int64_t condition = span->lanes[i] % job->n_conditions;
+    const tap_block_plan *plan = block_plan(pass, span);
+    const int64_t n = tap_job_asked(job, span);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t condition = job->conditions[i];
         const tap_head_receipt *place = tap_receipts_block(
             job->receipts, span->item, condition, pass->stack, pass->block);
         const size_t at = (size_t)(place - job->receipts->heads);
         memcpy(job->receipts->heads + at, heads, (size_t)n_heads * sizeof *heads);
+        tap_receipts_of_states(job->receipts, span->item, condition, pass->stack,
+                               pass->block)
+            ->rows_kept_self = plan ? plan->rows_kept_self : 0;
     }
     return TAP_OK;
 }
@@ -318,6 +342,9 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
             .z = pass->z + span->row * d_q,
             .stride_z = d_q,
             .receipt = f->receipts + i * s->n_heads};
+        if (plan && plan->edges && plan->edges->frozen)
+            TAP_TRY(tap_pass_frozen(&f->args[i].q_clean, &f->args[i].k_clean, pass,
+                                    span->item, err));
     }
     job->kernels->attend(f->args, pass->n_spans, &job->work);
     for (int64_t i = 0; i < pass->n_spans && (pass->scores || pass->pattern); i++)
@@ -538,7 +565,11 @@ tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves, float **
         (void)tap_pass_spans(parents, pass, &pass->tree->levels[pass->block]);
         fetch_block(pass, pass->block + 1);
         pass->kept = keeps && pass->block == pass->tree->n_blocks - 1 ? f.kept : NULL;
+        const size_t before = tap_arena_mark(&job->arena);
+        TAP_TRY(tap_pass_listen(pass, TAP_STAGE_VISION, err));
         TAP_TRY(run_block(pass, &f, halves, parents, *states, *spare, err));
+        pass->n_captures = 0;
+        tap_arena_release(&job->arena, before);
         float *done = *states;
         *states = *spare;
         *spare = done;
@@ -602,6 +633,10 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
     for (size_t i = 0; i < sizeof takes / sizeof *takes; i++)
         TAP_TRY(tap_arena_take(takes[i].place, &job->arena, n,
                                takes[i].width * sizeof(float), err));
+    if (job->edits)
+        TAP_TRY(tap_arena_take(&pass->made, &job->arena,
+                               (size_t)tap_job_edit_floats(job, stack), sizeof(float),
+                               err));
     bool scores = false, pattern = false;
     for (int b = 0; b < s->n_blocks; b++) {
         scores |= tap_sink_wants(job->sink, TAP_SITE_SCORES, stack, b);

@@ -34,9 +34,24 @@ typedef struct tap_job {
     tap_receipts *receipts;  /* may be NULL */
     int depth[TAP_N_STACKS]; /* blocks to run */
     bool edits;              /* some plan edits states: then all rows are run */
-    int32_t *conditions;     /* [n_conditions] scratch for tap_state */
+    int64_t n_asked; /* conditions of the caller; more lanes are run beside them */
+    int32_t *condition_of; /* [n_items][n_conditions] the caller's condition of a lane,
+                                -1: none; NULL: lane = condition */
+    tap_item *own_items;   /* [n_items] when lanes were added or sorted */
+    const tap_plan **own_plans; /* [n_items][n_conditions] */
+    int32_t *conditions;        /* [n_conditions] scratch for tap_state */
     double flop_done;
 } tap_job;
+
+/* Rows that a lane reads of another: a patched site, or q and k of the clean run. */
+typedef struct tap_capture {
+    const tap_edit *edit; /* whose rows; NULL: all, for frozen attention */
+    int64_t lane, item;   /* whose states */
+    tap_site site;
+    int64_t d, n_rows;
+    float *values; /* [n_rows][d] */
+    bool is_kept;
+} tap_capture;
 
 typedef struct tap_pass {
     tap_job *job;
@@ -60,6 +75,9 @@ typedef struct tap_pass {
     float *out;              /* d_model: attention's and the MLP's output */
     float *up, *gate;        /* d_mlp; gate for the decoder only */
     float *scores, *pattern; /* [n_heads][TAP_MAP_ROWS][n_tok] when wanted */
+    float *made;             /* [rows of a state][widest site]: edits in the making */
+    tap_capture *captures;   /* [n_captures] of the block or stage in hand */
+    int64_t n_captures;
 } tap_pass;
 
 /* The two halves of a block; each stack has its own pair.
@@ -101,6 +119,41 @@ void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows);
 /* Whether any plan of the job edits states. */
 bool tap_job_edits(const tap_job *job);
 
+/* run_lanes.c: adds lanes that others read and sorts them before their readers; sets
+ * n_asked, and condition_of where it is needed. */
+TAP_NODISCARD tap_status tap_job_lanes(tap_job *job, tap_error *err);
+void tap_job_lanes_clear(tap_job *job);
+/* The lane of an item that runs this plan (NULL: clean). */
+int64_t tap_job_source(const tap_job *job, int64_t item, const tap_plan *plan);
+/* job->conditions = the caller's conditions among the lanes of a span; their number. */
+int64_t tap_job_asked(const tap_job *job, const tap_span *span);
+
+/* pass_edit.c. Bytes kept of other lanes in any block of a stack. */
+size_t tap_job_read_bytes(const tap_job *job, tap_stack stack);
+/* Numbers of pass->made. */
+int64_t tap_job_edit_floats(const tap_job *job, tap_stack stack);
+/* Lists what the block in hand (or, outside blocks, the stage) reads of other lanes; from
+ * the arena, to be released after it. */
+TAP_NODISCARD tap_status tap_pass_listen(tap_pass *pass, tap_stage stage,
+                                         tap_error *err);
+/* Edits the rows of a span at a site, and keeps what others will read. */
+TAP_NODISCARD tap_status tap_pass_edit(tap_pass *pass, const tap_span *span,
+                                       tap_site site, float *rows, int64_t d,
+                                       tap_error *err);
+/* Queries and keys of an item's clean run in the block in hand. */
+TAP_NODISCARD tap_status tap_pass_frozen(const float **q, const float **k,
+                                         const tap_pass *pass, int64_t item,
+                                         tap_error *err);
+/* Whether a plan edits a site that is met before this one. */
+bool tap_plan_edits_before(const tap_block_plan *plan, tap_site site);
+/* Every edit of every plan wrote the rows it was to write. */
+TAP_NODISCARD tap_status tap_job_check_edits(const tap_job *job, int stages,
+                                             tap_error *err);
+/* The place of a receipt, writable. */
+tap_block_receipt *tap_receipts_of_states(tap_receipts *receipts, int64_t item,
+                                          int64_t condition, tap_stack stack,
+                                          int block);
+
 bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block);
 
 /* What decides how much memory a run takes. */
@@ -112,6 +165,8 @@ typedef struct tap_run_size {
     int64_t n_slots;                  /* of the largest layout */
     bool maps[TAP_N_STACKS];          /* scores or pattern are wanted */
     bool edits;
+    size_t
+        edit_bytes[TAP_N_STACKS]; /* edits in the making, states read of other lanes */
 } tap_run_size;
 
 /* Bytes of the arena of such a run, and of the kernels' scratch inside it. */

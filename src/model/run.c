@@ -1,6 +1,7 @@
 /* The stages of a run in order: what each stack must compute, in what memory, for whom. */
 #include "model/run.h"
 
+#include "base/hash.h"
 #include "model/pass.h"
 
 #include <assert.h>
@@ -24,8 +25,27 @@ const tap_head_receipt *tap_receipts_block(const tap_receipts *receipts, int64_t
     return receipts->heads + at + (int64_t)block * receipts->n_heads[stack];
 }
 
+tap_block_receipt *tap_receipts_of_states(tap_receipts *receipts, int64_t item,
+                                          int64_t condition, tap_stack stack, int block)
+{
+    assert(block >= -1 && block < receipts->n_blocks[stack]);
+    const int64_t n_vision = 1 + receipts->n_blocks[TAP_VISION];
+    const int64_t n = n_vision + 1 + receipts->n_blocks[TAP_LM];
+    return receipts->states + (item * receipts->n_conditions + condition) * n +
+           (stack == TAP_LM ? n_vision : 0) + 1 + block;
+}
+
+const tap_block_receipt *tap_receipts_states(const tap_receipts *receipts, int64_t item,
+                                             int64_t condition, tap_stack stack,
+                                             int block)
+{
+    tap_receipts view = *receipts;
+    return tap_receipts_of_states(&view, item, condition, stack, block);
+}
+
 void tap_receipts_clear(tap_receipts *receipts)
 {
+    tap_free(receipts->states);
     tap_free(receipts->heads);
     *receipts = (tap_receipts){0};
 }
@@ -52,6 +72,22 @@ static bool wants_any(const tap_sink *sink, const tap_site *sites, size_t n)
     return false;
 }
 
+/* Whether the state that enters a decoder block is wanted, and edited by some plan: then
+ * the block is run, since its site is where that happens. */
+static bool edits_entry(const tap_job *job, int block)
+{
+    if (!tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_LM, block))
+        return false;
+    for (int64_t l = 0; job->edits && l < job->n_items * job->n_conditions; l++) {
+        const tap_plan *plan =
+            job->items[l / job->n_conditions].plans[l % job->n_conditions];
+        if (plan &&
+            tap_plan_edits_before(&plan->blocks[TAP_LM][block], TAP_SITE_ATTN_IN))
+            return true;
+    }
+    return false;
+}
+
 /* How deep the sink's wishes reach: 0 pixels only, 1 vision, 2 projector, 3 decoder. */
 static int stages_needed(tap_job *job)
 {
@@ -63,6 +99,8 @@ static int stages_needed(tap_job *job)
     const int n_lm = spec->lm.stack.n_blocks, n_vision = spec->vision.n_blocks_read;
     job->depth[TAP_LM] =
         wants_any(job->sink, last, 2) ? n_lm : blocks_needed(job->sink, TAP_LM, n_lm);
+    if (job->depth[TAP_LM] < n_lm && edits_entry(job, job->depth[TAP_LM]))
+        job->depth[TAP_LM]++;
     bool lm = job->depth[TAP_LM] > 0 || wants_any(job->sink, last, 2) ||
               job->sink->wanted->once[TAP_SITE_EMBED] ||
               tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_LM, 0);
@@ -95,6 +133,61 @@ static bool edges_matter(const tap_edges *edges, const int64_t *read, int64_t n_
     return false;
 }
 
+/* Whether a lane reads, in a stack or in stages from .. to, a lane that is not the first of
+ * its item. Then it gets a root of its own: nodes keep the order of their roots, and the
+ * first lane stands in the first node of its item at every depth. */
+static bool reads_later(const tap_job *job, int64_t lane, int stack, int from, int to)
+{
+    const int64_t item = lane / job->n_conditions;
+    const tap_plan *plan = job->items[item].plans[lane % job->n_conditions];
+    const int n_blocks = plan && stack >= 0 ? job->depth[stack] : 0;
+    for (int k = 0; plan && k < n_blocks + to - from; k++) {
+        const tap_block_plan *b =
+            k < n_blocks ? &plan->blocks[stack][k] : &plan->once[from + k - n_blocks];
+        for (int e = 0; e < b->n_edits; e++)
+            if (b->edits[e].from_run &&
+                tap_job_source(job, item, b->edits[e].run) != item * job->n_conditions)
+                return true;
+    }
+    return false;
+}
+
+static uint64_t own_root(int64_t lane)
+{
+    return UINT64_C(1) << 63 | (uint64_t)lane;
+}
+
+static uint64_t once_hash(const tap_job *job, int64_t lane, tap_stage stage)
+{
+    const tap_plan *plan =
+        job->items[lane / job->n_conditions].plans[lane % job->n_conditions];
+    return plan ? plan->once[stage].hash : 0;
+}
+
+/* Between the stacks: level 1 holds the states that leave the projector, level 2 those that
+ * enter the decoder. */
+static tap_status grow_bridge(tap_tree **out, const tap_job *job,
+                              const tap_level *features, tap_error *err)
+{
+    const int64_t n_lanes = job->n_items * job->n_conditions;
+    uint64_t *roots = NULL, *hashes = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&roots, (size_t)n_lanes, sizeof *roots, "a tree", err));
+    TAP_TRY_OUT(tap_alloc(&hashes, (size_t)n_lanes, 2 * sizeof *hashes, "a tree", err));
+    for (int64_t l = 0; l < n_lanes; l++) {
+        roots[l] = (uint64_t)features->node_of[l];
+        if (reads_later(job, l, -1, TAP_STAGE_PROJECTOR, TAP_N_STAGES))
+            roots[l] = own_root(l);
+        hashes[2 * l] = once_hash(job, l, TAP_STAGE_PROJECTOR);
+        hashes[2 * l + 1] = once_hash(job, l, TAP_STAGE_EMBED);
+    }
+    TAP_TRY_OUT(tap_tree_compile(out, n_lanes, roots, 2, hashes, err));
+out:
+    tap_free(roots);
+    tap_free(hashes);
+    return status;
+}
+
 /* The tree of a stack over all lanes. roots [n_lanes]; depth blocks. */
 static tap_status grow_tree(tap_tree **out, const tap_job *job, tap_stack stack,
                             uint64_t *roots, tap_error *err)
@@ -109,8 +202,10 @@ static tap_status grow_tree(tap_tree **out, const tap_job *job, tap_stack stack,
         const tap_item *item = &job->items[l / job->n_conditions];
         const tap_plan *plan = item->plans[l % job->n_conditions];
         const int64_t n_rows = tap_job_rows(job, stack, l / job->n_conditions);
-        if (job->options->share_nothing)
-            roots[l] = (uint64_t)l;
+        if (job->options->share_nothing ||
+            reads_later(job, l, (int)stack, TAP_STAGE_VISION,
+                        stack == TAP_VISION ? TAP_STAGE_PROJECTOR : TAP_STAGE_VISION))
+            roots[l] = own_root(l);
         for (int b = 0; plan && b < depth; b++) {
             const tap_block_plan *block = &plan->blocks[stack][b];
             const bool some = keeps && b == depth - 1;
@@ -200,9 +295,9 @@ static tap_status take_states(float **a, float **b, tap_job *job, int64_t rows,
     return tap_arena_take(b, &job->arena, (size_t)rows, row_bytes, err);
 }
 
-/* Vision encoder and projector: *projected [nodes][n_feat][d_lm] of the last level. */
-static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projected,
-                             tap_error *err)
+/* Vision encoder and projector: projected [nodes of out][n_slots][d_projector_out]. */
+static tap_status run_vision(tap_job *job, const tap_tree *tree, const tap_level *out,
+                             float *projected, tap_error *err)
 {
     const tap_level *first = &tree->levels[0], *last = &tree->levels[tree->n_blocks];
     const int64_t d = job->model->spec.vision.stack.d_model;
@@ -216,18 +311,30 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projecte
         take_states(&states, &spare, job, most_rows(job, TAP_VISION, tree), d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_VISION, tree, err));
     (void)tap_pass_spans(spans, &pass, first);
+    pass.block = -1;
+    const size_t before = tap_arena_mark(&job->arena);
+    TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_VISION, err));
     for (int64_t i = 0; i < first->n_nodes; i++)
         if (spans[i].n_rows > 0)
             TAP_TRY(tap_vision_embed(&pass, states + spans[i].row * d, &spans[i], err));
+    pass.n_captures = 0;
+    tap_arena_release(&job->arena, before);
     TAP_TRY(tap_pass_run(&pass, &tap_vision_halves, &states, &spare, err));
     if (projected) {
+        pass.block = -1;
+        TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_PROJECTOR, err));
         (void)tap_pass_spans(spans, &pass, last);
-        for (int64_t i = 0; i < last->n_nodes; i++) {
-            if (spans[i].n_rows == 0)
+        for (int64_t i = 0; i < out->n_nodes; i++) {
+            const tap_node *node = &out->nodes[i];
+            const int64_t *lanes = out->lanes + node->first_lane;
+            tap_span span = spans[last->node_of[lanes[0]]];
+            span.lanes = lanes;
+            span.n_lanes = node->n_lanes;
+            if (span.n_rows == 0)
                 continue;
-            TAP_TRY(tap_projector_run(&pass, projected, states + spans[i].row * d,
-                                      &spans[i], err));
-            projected += job->items[spans[i].item].sequence->layout.n_slots *
+            TAP_TRY(
+                tap_projector_run(&pass, projected, states + span.row * d, &span, err));
+            projected += job->items[span.item].sequence->layout.n_slots *
                          job->model->spec.d_projector_out;
         }
     }
@@ -235,7 +342,7 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, float *projecte
     return TAP_OK;
 }
 
-/* Where the projected rows of each vision node begin: out [n_nodes + 1]. */
+/* Where the projected rows of each node begin: out [n_nodes + 1]. */
 static void feature_rows(int64_t *out, const tap_job *job, const tap_level *level)
 {
     out[0] = 0;
@@ -247,7 +354,7 @@ static void feature_rows(int64_t *out, const tap_job *job, const tap_level *leve
     }
 }
 
-static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *vision,
+static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *features,
                          const float *projected, const int64_t *feature_row,
                          tap_error *err)
 {
@@ -262,11 +369,16 @@ static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *vi
     TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_LM, tree), d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_LM, tree, err));
     (void)tap_pass_spans(spans, &pass, first);
+    pass.block = -1;
+    const size_t before = tap_arena_mark(&job->arena);
+    TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_EMBED, err));
     for (int64_t i = 0; i < first->n_nodes; i++) {
-        const int64_t node = vision->node_of[spans[i].lanes[0]];
+        const int64_t node = features->node_of[spans[i].lanes[0]];
         TAP_TRY(tap_lm_embed(&pass, states + spans[i].row * d,
                              projected + feature_row[node] * d, &spans[i], err));
     }
+    pass.n_captures = 0;
+    tap_arena_release(&job->arena, before);
     TAP_TRY(tap_pass_run(&pass, &tap_lm_halves, &states, &spare, err));
     (void)tap_pass_spans(spans, &pass, last);
     if (tree->n_blocks == job->model->spec.lm.stack.n_blocks)
@@ -322,14 +434,14 @@ static tap_status put_pixels(const tap_job *job, tap_error *err)
         const tap_pixels *p = job->items[i].pixels;
         if (!p)
             continue;
-        for (int64_t c = 0; c < job->n_conditions; c++)
+        for (int64_t c = 0; c < job->n_asked; c++)
             job->conditions[c] = (int32_t)c;
         const tap_state state = {.site = TAP_SITE_PIXELS,
                                  .stack = TAP_VISION,
                                  .block = -1,
                                  .item = i,
                                  .conditions = job->conditions,
-                                 .n_conditions = job->n_conditions,
+                                 .n_conditions = job->n_asked,
                                  .n_rows = p->n_tiles * 3,
                                  .d = (int64_t)p->side_px * p->side_px,
                                  .values = p->values};
@@ -340,9 +452,10 @@ static tap_status put_pixels(const tap_job *job, tap_error *err)
 
 /* What a run will do, before it does anything. */
 typedef struct outline {
-    int stages; /* see stages_needed */
-    tap_tree *vision, *lm;
-    int64_t *feature_row; /* [vision's last nodes + 1] */
+    int stages;                     /* see stages_needed */
+    tap_tree *vision, *bridge, *lm; /* bridge: see grow_bridge */
+    const tap_level *features;      /* of the bridge: what leaves the projector */
+    int64_t *feature_row;           /* [features' nodes + 1] */
     int64_t n_projected;
     size_t scratch_bytes;
     tap_run_cost cost;
@@ -351,6 +464,7 @@ typedef struct outline {
 static void outline_clear(outline *o)
 {
     tap_tree_free(o->vision);
+    tap_tree_free(o->bridge);
     tap_tree_free(o->lm);
     tap_free(o->feature_row);
 }
@@ -362,8 +476,7 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
     const tap_vision_spec *v = &spec->vision;
     const double d_lm = spec->lm.stack.d_model;
     const double d_patch = 3.0 * v->patch_px * v->patch_px;
-    const tap_level *pictures = &o->vision->levels[0],
-                    *features = &o->vision->levels[o->vision->n_blocks],
+    const tap_level *pictures = &o->vision->levels[0], *features = o->features,
                     *last = &o->lm->levels[o->lm->n_blocks];
     for (int64_t i = 0; o->stages >= 1 && i < pictures->n_nodes; i++) {
         const tap_node *node = &pictures->nodes[i];
@@ -388,26 +501,39 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
     }
 }
 
+static size_t edit_bytes(const tap_job *job, tap_stack stack)
+{
+    const size_t made =
+        job->edits ? (size_t)tap_job_edit_floats(job, stack) * sizeof(float) : 0;
+    return made + tap_job_read_bytes(job, stack);
+}
+
 static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
 {
+    TAP_TRY(tap_job_lanes(job, err));
     const int64_t n_lanes = job->n_items * job->n_conditions;
     uint64_t *roots = NULL;
     tap_status status = TAP_OK;
     job->edits = tap_job_edits(job);
     o->stages = stages_needed(job);
     TAP_TRY(tap_alloc(&roots, (size_t)n_lanes, sizeof *roots, "a tree", err));
-    for (int64_t l = 0; l < n_lanes; l++)
-        roots[l] = (uint64_t)(l / job->n_conditions);
+    for (int64_t l = 0; l < n_lanes; l++) {
+        const uint64_t item = (uint64_t)(l / job->n_conditions),
+                       hash = once_hash(job, l, TAP_STAGE_VISION);
+        roots[l] = hash ? tap_hash(hash, &item, sizeof item) >> 1 : item;
+    }
     TAP_TRY_OUT(grow_tree(&o->vision, job, TAP_VISION, roots, err));
-    const tap_level *features = &o->vision->levels[o->vision->n_blocks];
-    TAP_TRY_OUT(tap_alloc(&o->feature_row, (size_t)features->n_nodes + 1,
+    TAP_TRY_OUT(
+        grow_bridge(&o->bridge, job, &o->vision->levels[o->vision->n_blocks], err));
+    o->features = &o->bridge->levels[1];
+    TAP_TRY_OUT(tap_alloc(&o->feature_row, (size_t)o->features->n_nodes + 1,
                           sizeof *o->feature_row, "a tree", err));
-    feature_rows(o->feature_row, job, features);
+    feature_rows(o->feature_row, job, o->features);
     for (int64_t l = 0; l < n_lanes; l++)
-        roots[l] = (uint64_t)features->node_of[l];
+        roots[l] = (uint64_t)o->bridge->levels[2].node_of[l];
     TAP_TRY_OUT(grow_tree(&o->lm, job, TAP_LM, roots, err));
 
-    o->n_projected = o->stages < 2 ? 0 : o->feature_row[features->n_nodes];
+    o->n_projected = o->stages < 2 ? 0 : o->feature_row[o->features->n_nodes];
     const tap_run_size size = {
         .n_lanes = n_lanes,
         .state_rows = {most_rows(job, TAP_VISION, o->vision),
@@ -416,7 +542,8 @@ static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
         .n_projected = o->n_projected,
         .n_slots = most_slots(job),
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
-        .edits = job->edits};
+        .edits = job->edits,
+        .edit_bytes = {edit_bytes(job, TAP_VISION), edit_bytes(job, TAP_LM)}};
     o->scratch_bytes = tap_run_scratch(job->model, job->kernels, job->options,
                                        job->work.n_threads, &size);
     o->cost.bytes = tap_run_need(job->model, job->kernels, job->options,
@@ -442,23 +569,32 @@ static tap_status run_stages(tap_job *job, const outline *o, tap_error *err)
                                row_bytes, err));
     TAP_TRY(put_pixels(job, err));
     if (o->stages >= 1)
-        TAP_TRY(run_vision(job, o->vision, projected, err));
+        TAP_TRY(run_vision(job, o->vision, o->features, projected, err));
     if (o->stages >= 3)
-        TAP_TRY(run_lm(job, o->lm, &o->vision->levels[o->vision->n_blocks], projected,
-                       o->feature_row, err));
-    return flush_once(job, err);
+        TAP_TRY(run_lm(job, o->lm, o->features, projected, o->feature_row, err));
+    TAP_TRY(flush_once(job, err));
+    return tap_job_check_edits(job, o->stages, err);
 }
 
 static tap_status new_receipts(tap_receipts *out, const tap_job *job, tap_error *err)
 {
     const tap_spec *spec = &job->model->spec;
     tap_receipts r = {.n_items = job->n_items,
-                      .n_conditions = job->n_conditions,
+                      .n_conditions = job->n_asked,
                       .n_blocks = {job->depth[TAP_VISION], job->depth[TAP_LM]},
                       .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads}};
     TAP_TRY(tap_alloc(&r.heads,
                       (size_t)(r.n_items * r.n_conditions * receipt_heads(&r)),
                       sizeof *r.heads, "the receipts of a run", err));
+    const tap_status status =
+        tap_alloc(&r.states,
+                  (size_t)(r.n_items * r.n_conditions) *
+                      (size_t)(2 + r.n_blocks[TAP_VISION] + r.n_blocks[TAP_LM]),
+                  sizeof *r.states, "the receipts of a run", err);
+    if (status != TAP_OK) {
+        tap_receipts_clear(&r);
+        return status;
+    }
     *out = r;
     return TAP_OK;
 }
@@ -493,6 +629,7 @@ tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states, const tap_model
     if (status == TAP_OK)
         *out = o.cost;
     outline_clear(&o);
+    tap_job_lanes_clear(&job);
     return status;
 }
 
@@ -503,11 +640,11 @@ tap_status tap_run(tap_receipts *receipts, const tap_model *model,
     tap_receipts taken = {0};
     outline o = {0};
     tap_job job = new_job(model, items, n_items, n_conditions, options, sink);
-    job.receipts = receipts ? &taken : NULL;
+    job.receipts = &taken;
     tap_status status = TAP_OK;
     TAP_TRY_OUT(make_outline(&o, &job, err));
-    TAP_TRY_OUT(tap_alloc(&job.conditions, (size_t)n_conditions, sizeof *job.conditions,
-                          "a run", err));
+    TAP_TRY_OUT(tap_alloc(&job.conditions, (size_t)job.n_conditions,
+                          sizeof *job.conditions, "a run", err));
     TAP_TRY_OUT(new_receipts(&taken, &job, err));
     taken.flop_done = o.cost.flop;
     taken.flop_unshared = o.cost.flop_unshared;
@@ -515,6 +652,7 @@ tap_status tap_run(tap_receipts *receipts, const tap_model *model,
 out:
     outline_clear(&o);
     tap_free(job.conditions);
+    tap_job_lanes_clear(&job);
     tap_arena_clear(&job.arena);
     if (status == TAP_OK && receipts)
         *receipts = taken;

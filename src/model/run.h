@@ -73,7 +73,8 @@ typedef struct tap_run_options {
 typedef struct tap_receipts {
     int64_t n_items, n_conditions;
     int n_blocks[TAP_N_STACKS], n_heads[TAP_N_STACKS]; /* blocks run */
-    tap_head_receipt *heads; /* [n_items][n_conditions][sum of n_blocks n_heads] */
+    tap_head_receipt *heads;   /* [n_items][n_conditions][sum of n_blocks n_heads] */
+    tap_block_receipt *states; /* [n_items][n_conditions][sum of 1 + n_blocks] */
     double flop_done,
         flop_unshared; /* arithmetic done; what it would be without sharing */
 } tap_receipts;
@@ -82,10 +83,17 @@ typedef struct tap_receipts {
 const tap_head_receipt *tap_receipts_block(const tap_receipts *receipts, int64_t item,
                                            int64_t condition, tap_stack stack,
                                            int block);
+/* What was done to the states of one block; block -1: at the stack's sites outside blocks,
+ * the projector's counted with vision. */
+const tap_block_receipt *tap_receipts_states(const tap_receipts *receipts, int64_t item,
+                                             int64_t condition, tap_stack stack,
+                                             int block);
 void tap_receipts_clear(tap_receipts *receipts);
 
 /* Runs everything the sink wants. receipts may be NULL. After attention of every block the
- * identity allowed = used + cut + zeroed and a weight of 0 on cut edges are checked.
+ * identity allowed = used + cut + zeroed and a weight of 0 on cut edges are checked; after
+ * the run, that every state edit wrote the rows it was to write. A plan that reads another
+ * run (`freeze`, patch) adds that run where the caller did not ask for it.
  *
  * Errors: TAP_ENOMEM with need and have; TAP_ENUMERIC naming stack, block and head;
  *         whatever the sink returns.

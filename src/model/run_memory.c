@@ -35,7 +35,8 @@ static size_t stack_bytes(const tap_model *model, const tap_run_options *options
     if (size->maps[stack])
         n += 2 * TAP_MAP_ROWS * n_tok * (size_t)s->n_heads;
     const size_t lane = LANE_BYTES + (size_t)s->n_heads * sizeof(tap_head_receipt);
-    return n * sizeof(float) + (size_t)size->n_lanes * lane + N_TAKES * ALIGN_BYTES;
+    return n * sizeof(float) + (size_t)size->n_lanes * lane + size->edit_bytes[stack] +
+           N_TAKES * ALIGN_BYTES;
 }
 
 size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,

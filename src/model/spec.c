@@ -146,3 +146,20 @@ out:
     tap_free(processor_path);
     return status;
 }
+
+void tap_spec_plan_sizes(tap_plan_sizes *out, const tap_spec *spec)
+{
+    const tap_stack_spec *stacks[] = {&spec->vision.stack, &spec->lm.stack};
+    *out = (tap_plan_sizes){.d_projector_in = spec->d_projector_in,
+                            .d_projector_out = spec->d_projector_out,
+                            .causal = {false, true},
+                            .keeps_cls = spec->vision.keeps_cls};
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        out->n_blocks[s] = stacks[s]->n_blocks;
+        out->n_heads[s] = stacks[s]->n_heads;
+        out->n_kv_heads[s] = stacks[s]->n_kv_heads;
+        out->d_model[s] = stacks[s]->d_model;
+        out->d_head[s] = stacks[s]->d_head;
+        out->d_mlp[s] = stacks[s]->d_mlp;
+    }
+}

@@ -7,6 +7,7 @@
 #define TAP_MODEL_SPEC_H
 
 #include "format/weights.h"
+#include "hook/plan.h"
 #include "image/preprocess.h"
 #include "tensor/kernels.h"
 
@@ -129,6 +130,9 @@ static inline int64_t tap_vision_features(const tap_vision_spec *vision)
  * what was found and which families exist. */
 TAP_NODISCARD tap_status tap_spec_read(tap_spec *out, const char *directory,
                                        tap_error *err);
+
+/* The sizes that a condition's plan is compiled against. */
+void tap_spec_plan_sizes(tap_plan_sizes *out, const tap_spec *spec);
 
 /* The same from the texts of the two files, for tests and fuzzing. */
 TAP_NODISCARD tap_status tap_spec_parse(tap_spec *out, const char *config,

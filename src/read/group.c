@@ -1,10 +1,11 @@
 #include "read/group.h"
 
+#include "base/hash.h"
 #include "base/memory.h"
 
 #include <string.h>
 
-enum { MAX_NAMES = 16 };
+enum { MAX_NAMES = 24 };
 
 static tap_status put_set(uint64_t **out, tap_group_set *set, const char *name,
                           tap_error *err)
@@ -28,8 +29,8 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
         tap_role role;
     } roles[] = {{"cls", TAP_ROLE_CLS},           {"image", TAP_ROLE_PATCH},
                  {"bos", TAP_ROLE_BOS},           {"prefix", TAP_ROLE_PREFIX},
-                 {"question", TAP_ROLE_QUESTION}, {"gen", TAP_ROLE_GEN},
-                 {"row_end", TAP_ROLE_ROW_END},   {"pad", TAP_ROLE_PAD}};
+                 {"question", TAP_ROLE_QUESTION}, {"row_end", TAP_ROLE_ROW_END},
+                 {"gen", TAP_ROLE_GEN},           {"pad", TAP_ROLE_PAD}};
 
     if (strcmp(name, "all") == 0)
         return true;
@@ -43,6 +44,19 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
     return false;
 }
 
+/* Patches of the lowest row of their view. */
+static bool in_last_row(const tap_group_set *set, int64_t t)
+{
+    const tap_token *token = &set->tokens[t];
+    if (token->role != TAP_ROLE_PATCH)
+        return false;
+    for (int64_t i = 0; i < set->n_tok; i++)
+        if (set->tokens[i].role == TAP_ROLE_PATCH &&
+            set->tokens[i].thumb == token->thumb && set->tokens[i].row > token->row)
+            return false;
+    return true;
+}
+
 static tap_status put_roles(tap_group_set *set, const char *const *names, size_t n,
                             tap_error *err)
 {
@@ -52,8 +66,10 @@ static tap_status put_roles(tap_group_set *set, const char *const *names, size_t
     for (size_t i = 0; i < n; i++) {
         uint64_t *bits = NULL;
         TAP_TRY(put_set(&bits, set, names[i], err));
+        const bool row = strcmp(names[i], "row_last") == 0;
         for (int64_t t = 0; t < set->n_tok; t++)
-            if (has_role(&set->tokens[t], names[i], t == last))
+            if (row ? in_last_row(set, t)
+                    : has_role(&set->tokens[t], names[i], t == last))
                 tap_bits_set(bits, t);
     }
     return TAP_OK;
@@ -126,13 +142,79 @@ static tap_status vision_tokens(tap_token **out, tap_group_set *set,
     return TAP_OK;
 }
 
+/* The text that each token of the prompt adds, spaces included: what two tokens spell
+ * together, less what the first spells alone. */
+static tap_status spell(tap_group_set *set, const tap_scene *scene, tap_error *err)
+{
+    const tap_tokenizer *tokenizer = scene->model->tokenizer;
+    const tap_sequence *s = &scene->sequence;
+    TAP_TRY(
+        tap_alloc(&set->pieces, (size_t)s->n_tok, sizeof *set->pieces, "groups", err));
+    for (int64_t t = 0; t < s->n_tok; t++) {
+        const tap_role role = s->tokens[t].role;
+        const bool text = role == TAP_ROLE_PREFIX || role == TAP_ROLE_QUESTION;
+        char *alone = NULL, *both = NULL, *piece = NULL;
+        size_t n_alone = 0, n_both = 0;
+        if (!text || t == 0)
+            continue;
+        const bool follows = s->tokens[t - 1].role == role;
+        tap_status status = tap_tokenizer_decode(&alone, &n_alone, tokenizer,
+                                                 s->ids + t - 1, 1, false, err);
+        if (status == TAP_OK && follows)
+            status = tap_tokenizer_decode(&both, &n_both, tokenizer, s->ids + t - 1, 2,
+                                          false, err);
+        else if (status == TAP_OK)
+            status = tap_tokenizer_decode(&both, &n_both, tokenizer, s->ids + t, 1,
+                                          false, err);
+        const bool split =
+            follows && status == TAP_OK && strncmp(both, alone, strlen(alone)) == 0;
+        if (status == TAP_OK)
+            status = tap_text_copy(&piece, split ? both + strlen(alone) : both,
+                                   strlen(split ? both + strlen(alone) : both), err);
+        tap_free(alone);
+        tap_free(both);
+        TAP_TRY(status);
+        set->pieces[t] = piece;
+    }
+    return TAP_OK;
+}
+
+/* Which row of the projector each image token of the decoder is. */
+static tap_status find_rows(tap_groups *groups, const tap_scene *scene, tap_error *err)
+{
+    const tap_group_set *set = &groups->stacks[TAP_LM];
+    const tap_layout *layout = &scene->sequence.layout;
+    TAP_TRY(tap_alloc(&groups->projector_rows, (size_t)set->n_tok,
+                      sizeof *groups->projector_rows, "groups", err));
+    for (int64_t t = 0; t < set->n_tok; t++) {
+        const int32_t slot = set->tokens[t].feature;
+        int32_t row = slot;
+        if (slot >= 0 && !scene->model->spec.gathers_first) {
+            const tap_slot *s = &layout->slots[slot];
+            const bool mixed = s->lean_x > 0.0F || s->lean_y > 0.0F;
+            row = mixed ? TAP_ROW_MIXED : s->from[0];
+        }
+        groups->projector_rows[t] = row < 0 && row != TAP_ROW_MIXED ? -1 : row;
+    }
+    return TAP_OK;
+}
+
+static tap_status put_reg(tap_group_set *set, const uint64_t *members, tap_error *err)
+{
+    uint64_t *bits = NULL;
+    TAP_TRY(put_set(&bits, set, "reg", err));
+    memcpy(bits, members, (size_t)tap_bits_words(set->n_tok) * sizeof *bits);
+    return TAP_OK;
+}
+
 tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                              tap_error *err)
 {
-    static const char *const vision_names[] = {"all", "image", "cls", "thumb"};
-    static const char *const lm_names[] = {"all",      "image", "bos", "prefix",
-                                           "question", "last",  "gen", "row_end",
-                                           "pad",      "thumb"};
+    static const char *const vision_names[] = {"all", "image", "cls", "row_last",
+                                               "thumb"};
+    static const char *const lm_names[] = {"all",      "image", "bos",  "prefix",
+                                           "question", "last",  "gen",  "row_last",
+                                           "row_end",  "pad",   "thumb"};
     const tap_scene *scene = input->scene;
     const tap_layout *layout = &scene->sequence.layout;
 
@@ -155,6 +237,14 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                           sizeof vision_names / sizeof *vision_names, err));
     TAP_TRY_OUT(put_roles(&groups.stacks[TAP_LM], lm_names,
                           sizeof lm_names / sizeof *lm_names, err));
+    TAP_TRY_OUT(spell(&groups.stacks[TAP_LM], scene, err));
+    TAP_TRY_OUT(find_rows(&groups, scene, err));
+    const tap_pixels *pixels = &scene->pixels;
+    groups.key = tap_hash(0, pixels->values,
+                          (size_t)pixels->n_tiles * 3 * (size_t)pixels->side_px *
+                              (size_t)pixels->side_px * sizeof *pixels->values);
+    for (int s = 0; s < TAP_N_STACKS && input->reg; s++)
+        TAP_TRY_OUT(put_reg(&groups.stacks[s], input->reg->members[s], err));
     TAP_TRY_OUT(
         tap_alloc(&slots, (size_t)layout->n_slots, sizeof *slots, "coverage", err));
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
@@ -182,6 +272,12 @@ void tap_groups_clear(tap_groups *groups)
         tap_group_set *set = &groups->stacks[s];
         for (int i = 0; i < set->n_names; i++)
             tap_free(set->members[i]);
+        for (int64_t t = 0; set->pieces && t < set->n_tok; t++) {
+            void *piece = NULL;
+            memcpy(&piece, &set->pieces[t], sizeof piece);
+            tap_free(piece);
+        }
+        tap_free(set->pieces);
         tap_free(set->names);
         tap_free(set->members);
     }

@@ -17,9 +17,9 @@ refused "there is no command 'lense'; did you mean 'lens'?" tapetum lense "$M" "
 refused "--labl" tapetum lens "$M" "$I" --labl tail
 refused "column 14: unknown group 'imge'; did you mean 'image'?" \
     tapetum lens "$M" "$I" --label tail --condition 'lm: image <- imge'
-refused "names block 9, but the lm stack has 4, 0 to 3" \
+refused "there is no block 9; the lm stack has 4, 0 to 3" \
     tapetum lens "$M" "$I" --label tail --condition 'lm[9]: image <- image'
-refused "it needs a mask of the part" \
+refused "needs a mask of the part" \
     tapetum lens "$M" "$I" --label tail --condition 'lm: part <- image'
 refused "needs several tokens" tapetum lens "$M" "$I" --label chimneysweeper
 refused "no label to look for" tapetum lens "$M" "$I"

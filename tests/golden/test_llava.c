@@ -101,11 +101,8 @@ static void compile_all(golden *g)
     tap_error err;
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
     check(tap_group_compile(&g->groups, &input, &err), &err);
-    const tap_spec *spec = &g->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &g->model->spec);
     for (int c = 0; c < N_CONDITIONS; c++) {
         char key[48];
         (void)snprintf(key, sizeof key, "condition.%s", names[c]);

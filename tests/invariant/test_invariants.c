@@ -336,9 +336,10 @@ static void rows_without_keys_follow_the_declared_rule(void **state)
     assert_int_equal(rig_try_plan(&r, 0, "vision: part <- all drop self", &err),
                      TAP_EINVAL);
     assert_string_equal(
-        err.message, "the condition (column 1) leaves query row 6 of vision block 0 "
-                     "without any key; leave out 'drop self', or add 'empty self' or "
-                     "'empty zero'");
+        err.message,
+        "condition 'vision: part <- all drop self', column 1: query row 6 of vision block "
+        "0 would have no key left; leave out 'drop self', or add 'empty self' or 'empty "
+        "zero'");
     const char *const texts[] = {"vision: part <- all drop self empty self",
                                  "vision: part <- all",
                                  "vision: part <- all drop self empty zero"};

@@ -82,11 +82,8 @@ void rig_close(rig *r)
 
 tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *err)
 {
-    const tap_spec *spec = &r->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &r->model->spec);
     tap_condition *condition = NULL;
     tap_plan *plan = NULL;
     TAP_TRY(tap_condition_parse(&condition, text, err));
@@ -100,11 +97,8 @@ tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *er
 
 tap_plan *rig_plan(const rig *r, int scene, const char *text)
 {
-    const tap_spec *spec = &r->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &r->model->spec);
     tap_error err;
     tap_condition *condition = NULL;
     tap_plan *plan = NULL;
@@ -192,6 +186,7 @@ capture rig_run(const rig *r, int first, int n, const char *const *texts,
             tap_bits_set(wanted.blocks[s][TAP_SITE_RESID_PRE], b);
             tap_bits_set(wanted.blocks[s][TAP_SITE_RESID_POST], b);
             tap_bits_set(wanted.blocks[s][TAP_SITE_PATTERN], b);
+            tap_bits_set(wanted.blocks[s][TAP_SITE_ATTN_OUT], b);
         }
     capture c = {.n_heads = {r->model->spec.vision.stack.n_heads,
                              r->model->spec.lm.stack.n_heads}};

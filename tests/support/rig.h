@@ -45,7 +45,7 @@ tap_plan *rig_plan(const rig *r, int scene, const char *text);
 tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *err);
 
 /* Runs scenes first .. first + n under texts [n_conditions] and keeps every state of the
- * residual stream, attention patterns and logits. */
+ * residual stream, attention outputs and patterns, and logits. */
 capture rig_run(const rig *r, int first, int n, const char *const *texts,
                 int n_conditions, const tap_run_options *options);
 void capture_clear(capture *c);

@@ -1,0 +1,200 @@
+/* Applying edits: all of a site read first, then all write. A state and column belongs to
+ * one edit at most, so new numbers wait at their own place in the scratch. */
+#include "hook/edit.h"
+
+#include "base/philox.h"
+#include "hook/plan_own.h"
+
+#include <math.h>
+#include <string.h>
+
+float tap_edit_normal(uint64_t key, uint32_t place, int64_t row, int64_t column)
+{
+    const uint32_t counter[4] = {(uint32_t)row, (uint32_t)(column / 2), place,
+                                 TAP_DRAW_NOISE};
+    uint32_t words[4];
+    tap_philox(words, counter, key);
+    const double u = ((double)words[0] + 1.0) / 4294967296.0; /* (0, 1] */
+    const double angle = 2.0 * acos(-1.0) * (double)words[1] / 4294967296.0;
+    const double radius = sqrt(-2.0 * log(u));
+    return (float)(radius * (column % 2 ? sin(angle) : cos(angle)));
+}
+
+/* What an edit works on. */
+typedef struct desk {
+    const tap_edit *edit;
+    const float *values; /* [n_rows][d] as they were */
+    const float *patch;  /* [edit->n_rows][d], or NULL */
+    float *made;         /* [n_rows][d] */
+    int64_t n_rows, d;
+    int64_t n_active; /* edited rows that were run */
+} desk;
+
+static int64_t n_spans(const tap_edit *e)
+{
+    return e->spans ? e->n_spans : 1;
+}
+
+/* Columns begin .. end of span i. */
+static void span_of(int64_t *begin, int64_t *end, const desk *k, int64_t i)
+{
+    *begin = k->edit->spans ? k->edit->spans[2 * i] : 0;
+    *end = k->edit->spans ? k->edit->spans[2 * i + 1] : k->d;
+}
+
+/* <h, u> / <u, u> over the edit's columns; 0 where `positive` spares the row. */
+static double project(const desk *k, const float *row)
+{
+    const float *u = k->edit->vector;
+    double dot = 0.0, length = 0.0;
+    for (int64_t s = 0, begin, end; s < n_spans(k->edit); s++) {
+        span_of(&begin, &end, k, s);
+        for (int64_t c = begin; c < end; c++) {
+            dot += (double)row[c] * (double)u[c];
+            length += (double)u[c] * (double)u[c];
+        }
+    }
+    if (length <= 0.0 || (k->edit->positive && dot <= 0.0))
+        return 0.0;
+    return dot / length;
+}
+
+/* The same for every edited row: made once, in the first. */
+static void make_mean(const desk *k, int64_t begin, int64_t end)
+{
+    const tap_edit *e = k->edit;
+    float *first = k->made + e->rows[0] * k->d;
+    for (int64_t c = begin; c < end; c++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < e->n_from; i++)
+            sum += (double)k->values[e->from[i] * k->d + c];
+        first[c] = (float)(sum / (double)e->n_from);
+    }
+    for (int64_t i = 1; i < k->n_active; i++)
+        memcpy(k->made + e->rows[i] * k->d + begin, first + begin,
+               (size_t)(end - begin) * sizeof *first);
+}
+
+/* Columns begin .. end of edited row i, whose projection is known. */
+static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
+                     double projection)
+{
+    const tap_edit *e = k->edit;
+    const float *row = k->values + e->rows[i] * k->d, *from = row;
+    float *out = k->made + e->rows[i] * k->d;
+    switch (e->kind) {
+    case TAP_EDIT_ZERO:
+        for (int64_t c = begin; c < end; c++)
+            out[c] = 0.0F;
+        return;
+    case TAP_EDIT_NOISE:
+        for (int64_t c = begin; c < end; c++)
+            out[c] = (float)((double)row[c] +
+                             e->weight * (double)tap_edit_normal(e->key, e->place,
+                                                                 e->rows[i], c));
+        return;
+    case TAP_EDIT_STEER:
+        for (int64_t c = begin; c < end; c++)
+            out[c] = (float)((double)row[c] + e->weight * (double)e->vector[c]);
+        return;
+    case TAP_EDIT_PROJECT_OUT:
+        for (int64_t c = begin; c < end; c++)
+            out[c] =
+                (float)((double)row[c] - e->weight * projection * (double)e->vector[c]);
+        return;
+    case TAP_EDIT_PERMUTE:
+    case TAP_EDIT_COPY:
+        from = k->values + e->from[i] * k->d;
+        break;
+    case TAP_EDIT_PATCH:
+        from = k->patch + i * k->d;
+        break;
+    case TAP_EDIT_NONE:
+    case TAP_EDIT_MEAN:
+        break;
+    }
+    memcpy(out + begin, from + begin, (size_t)(end - begin) * sizeof *out);
+}
+
+static void make(const desk *k)
+{
+    const tap_edit *e = k->edit;
+    for (int64_t i = 0; i < k->n_active; i++) {
+        const float *row = k->values + e->rows[i] * k->d;
+        const double projection =
+            e->kind == TAP_EDIT_PROJECT_OUT ? project(k, row) : 0.0;
+        for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
+            span_of(&begin, &end, k, s);
+            if (e->kind != TAP_EDIT_MEAN)
+                make_row(k, i, begin, end, projection);
+            else if (i == 0)
+                make_mean(k, begin, end);
+        }
+    }
+}
+
+/* Puts the new numbers in place and counts what changed. */
+static void write(float *values, const desk *k, tap_block_receipt *receipt)
+{
+    const tap_edit *e = k->edit;
+    for (int64_t i = 0; i < k->n_active; i++)
+        for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
+            span_of(&begin, &end, k, s);
+            float *row = values + e->rows[i] * k->d;
+            const float *now = k->made + e->rows[i] * k->d;
+            for (int64_t c = begin; c < end; c++) {
+                const double change = fabs((double)now[c] - (double)row[c]);
+                receipt->values_changed += memcmp(&now[c], &row[c], sizeof *row) != 0;
+                if (change > receipt->largest_change)
+                    receipt->largest_change = change;
+                row[c] = now[c];
+            }
+        }
+    receipt->states_edited += k->n_active;
+}
+
+static tap_status begin(desk *k, tap_error *err)
+{
+    const tap_edit *e = k->edit;
+    while (k->n_active < e->n_rows && e->rows[k->n_active] < k->n_rows)
+        k->n_active++;
+    if (k->d != e->d)
+        return TAP_FAIL(err, TAP_EBUG, "an edit of %lld columns met %lld",
+                        (long long)e->d, (long long)k->d);
+    const bool by_row = e->kind == TAP_EDIT_PERMUTE || e->kind == TAP_EDIT_COPY;
+    const int64_t n = by_row ? k->n_active : k->n_active > 0 ? e->n_from : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (e->from[i] >= k->n_rows)
+            return TAP_FAIL(err, TAP_ENUMERIC,
+                            "the edit '%s' at %s reads row %d, of which only the first "
+                            "%lld are run",
+                            tap_edit_names[e->kind], tap_site_about(e->site)->name,
+                            e->from[i], (long long)k->n_rows);
+    if (e->kind == TAP_EDIT_PATCH && k->n_active > 0 && !k->patch)
+        return TAP_FAIL(err, TAP_EBUG, "a patch without states");
+    return TAP_OK;
+}
+
+tap_status tap_edit_apply(float *values, int64_t n_rows, int64_t d,
+                          const tap_edit *edits, int n_edits, tap_site site,
+                          const float *const *patches, float *scratch,
+                          tap_block_receipt *receipt, tap_error *err)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n_edits; i++) {
+            desk k = {.edit = &edits[i],
+                      .values = values,
+                      .patch = patches && patches[i] ? patches[i] : edits[i].values,
+                      .made = scratch,
+                      .n_rows = n_rows,
+                      .d = d};
+            if (edits[i].site != site)
+                continue;
+            TAP_TRY(begin(&k, err));
+            if (pass == 0)
+                make(&k);
+            else
+                write(values, &k, receipt);
+        }
+    return TAP_OK;
+}

@@ -1,0 +1,679 @@
+/* State edits of a condition: tokens become rows of a site, heads columns, files numbers;
+ * two edits of one state are refused by name. */
+#include "base/hash.h"
+#include "base/philox.h"
+#include "base/suggest.h"
+#include "format/safetensors.h"
+#include "hook/plan_own.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A row of a site and the token it stands for. */
+typedef struct place {
+    int32_t row;
+    int64_t token;
+} place;
+
+/* An edit on its way into the plan. */
+typedef struct entry {
+    tap_edit edit;
+    const tap_atom *atom;
+    tap_stage stage; /* of a site outside blocks */
+    int block;       /* -1: outside blocks */
+} entry;
+
+/* What is compiled: the edits so far, and the atom in hand. */
+typedef struct editor {
+    tap_compiler *c;
+    entry *entries;
+    size_t n, capacity;
+    const tap_ready_atom *a;
+    const tap_atom *atom;
+    const tap_group_set *set;
+    tap_safetensors *file; /* of the atom */
+} editor;
+
+static const char *text_of(const editor *e)
+{
+    return e->c->condition->strings.text + e->atom->text;
+}
+
+static int64_t width_of(const tap_plan_sizes *s, const tap_atom *atom)
+{
+    const tap_stack stack = atom->stack;
+    switch ((int)atom->site) {
+    case TAP_SITE_Q:
+    case TAP_SITE_Z:
+        return (int64_t)s->n_heads[stack] * s->d_head[stack];
+    case TAP_SITE_K:
+    case TAP_SITE_V:
+        return (int64_t)s->n_kv_heads[stack] * s->d_head[stack];
+    case TAP_SITE_MLP_ACT:
+        return s->d_mlp[stack];
+    case TAP_SITE_PROJECTOR_IN:
+        return s->d_projector_in;
+    case TAP_SITE_PROJECTOR_OUT:
+        return s->d_projector_out;
+    default:
+        return s->d_model[stack];
+    }
+}
+
+tap_stage tap_site_stage(tap_site site)
+{
+    if (site == TAP_SITE_EMBED)
+        return TAP_STAGE_EMBED;
+    return site == TAP_SITE_FEATURES || site == TAP_SITE_PROJECTOR_IN ||
+                   site == TAP_SITE_PROJECTOR_OUT
+               ? TAP_STAGE_PROJECTOR
+               : TAP_STAGE_VISION;
+}
+
+/* "lm.3.resid_pre", "projector.out" */
+static void name_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int block)
+{
+    const char *name = tap_site_about(atom->site)->name;
+    if (block < 0)
+        (void)snprintf(out, TAP_SITE_NAME_BYTES, "%s", name);
+    else
+        (void)snprintf(out, TAP_SITE_NAME_BYTES, "%s.%d.%s",
+                       tap_stack_name(atom->stack), block, name);
+}
+
+/* ---- rows ---- */
+
+/* The row of a token at the atom's site; -1: it has none there. */
+static int32_t row_of(const editor *e, int64_t token)
+{
+    if (e->atom->projector)
+        return e->c->groups->projector_rows ? e->c->groups->projector_rows[token]
+                                            : e->set->tokens[token].feature;
+    if (e->atom->site != TAP_SITE_FEATURES || e->c->sizes->keeps_cls)
+        return (int32_t)token;
+    if (e->set->tokens[token].role == TAP_ROLE_CLS)
+        return -1;
+    int32_t row = 0;
+    for (int64_t t = 0; t < token; t++)
+        row += e->set->tokens[t].role != TAP_ROLE_CLS;
+    return row;
+}
+
+static int by_row(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* *out [*n], of the plan's memory, sorted by row. */
+static tap_status places_of(place **out, int64_t *n, const editor *e,
+                            const uint64_t *members)
+{
+    const int64_t n_tok = e->set->n_tok;
+    int64_t count = 0;
+    place *places = NULL;
+    TAP_TRY(tap_plan_own(e->c, &places,
+                         (size_t)tap_bits_count(members, tap_bits_words(n_tok)),
+                         sizeof *places));
+    for (int64_t t = 0; t < n_tok; t++) {
+        const int32_t row = tap_bits_get(members, t) ? row_of(e, t) : -1;
+        if (row == TAP_ROW_MIXED)
+            return tap_plan_refuse(e->c, e->atom, e->atom->column,
+                                   "image tokens of this model mix several rows of the "
+                                   "projector; edit them at lm.embed instead");
+        if (row >= 0)
+            places[count++] = (place){row, t};
+    }
+    qsort(places, (size_t)count, sizeof *places, by_row);
+    *out = places;
+    *n = count;
+    return TAP_OK;
+}
+
+/* ---- what is read ---- */
+
+typedef struct drawn {
+    uint64_t draw;
+    int32_t row;
+} drawn;
+
+static int by_draw(const void *a, const void *b)
+{
+    const drawn *x = a, *y = b;
+    if (x->draw != y->draw)
+        return x->draw < y->draw ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* from = the edited rows in the order of their random numbers. */
+static tap_status permute(int32_t *from, const editor *e, const place *places,
+                          int64_t n)
+{
+    const uint64_t key = (uint64_t)e->atom->seed ^ e->c->groups->key;
+    drawn *all = NULL;
+    TAP_TRY(tap_alloc(&all, (size_t)n, sizeof *all, "a permutation", e->c->err));
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t counter[4] = {(uint32_t)places[i].token, 0, 0, TAP_DRAW_PERMUTE};
+        uint32_t words[4];
+        tap_philox(words, counter, key);
+        all[i] = (drawn){(uint64_t)words[0] << 32 | words[1], places[i].row};
+    }
+    qsort(all, (size_t)n, sizeof *all, by_draw);
+    for (int64_t i = 0; i < n; i++)
+        from[i] = all[i].row;
+    tap_free(all);
+    return TAP_OK;
+}
+
+/* Squared distance on the grid; -1 where there is none. */
+static int64_t squared(const tap_token *a, const tap_token *b)
+{
+    if (tap_token_distance(a, b) < 0)
+        return -1;
+    const int64_t dy = a->row - b->row, dx = a->col - b->col;
+    return dy * dy + dx * dx;
+}
+
+/* Equal numbers: first from first. Else the nearest on the grid; where there is no grid,
+ * in turn. */
+static void copy_from(int32_t *from, const editor *e, const place *to, int64_t n,
+                      const place *source, int64_t n_source)
+{
+    for (int64_t i = 0; i < n; i++) {
+        from[i] = source[i % n_source].row;
+        int64_t least = -1;
+        for (int64_t j = 0; n != n_source && j < n_source; j++) {
+            const int64_t d =
+                squared(&e->set->tokens[to[i].token], &e->set->tokens[source[j].token]);
+            if (d >= 0 && (least < 0 || d < least)) {
+                least = d;
+                from[i] = source[j].row;
+            }
+        }
+    }
+}
+
+static tap_status mean_from(tap_edit *edit, const editor *e)
+{
+    uint64_t *members = e->a->keys;
+    place *places = NULL;
+    int32_t *from = NULL;
+    if (!members) {
+        TAP_TRY(tap_plan_own(e->c, &members, (size_t)tap_bits_words(e->set->n_tok),
+                             sizeof *members));
+        for (int64_t t = 0; t < e->set->n_tok; t++)
+            if (e->set->tokens[t].role == TAP_ROLE_PATCH)
+                tap_bits_set(members, t);
+    }
+    TAP_TRY(places_of(&places, &edit->n_from, e, members));
+    if (edit->n_from == 0)
+        return tap_plan_refuse(e->c, e->atom, e->atom->column,
+                               "the mean is over no token: the group is empty here");
+    TAP_TRY(tap_plan_own(e->c, &from, (size_t)edit->n_from, sizeof *from));
+    for (int64_t i = 0; i < edit->n_from; i++)
+        from[i] = places[i].row;
+    edit->from = from;
+    return TAP_OK;
+}
+
+static tap_status rows_read(tap_edit *edit, const editor *e, const place *places)
+{
+    int32_t *from = NULL;
+    if (edit->kind == TAP_EDIT_MEAN)
+        return mean_from(edit, e);
+    if (edit->kind != TAP_EDIT_PERMUTE && edit->kind != TAP_EDIT_COPY)
+        return TAP_OK;
+    TAP_TRY(tap_plan_own(e->c, &from, (size_t)edit->n_rows, sizeof *from));
+    edit->from = from;
+    edit->n_from = edit->n_rows;
+    if (edit->kind == TAP_EDIT_PERMUTE)
+        return permute(from, e, places, edit->n_rows);
+    place *source = NULL;
+    int64_t n_source = 0;
+    TAP_TRY(places_of(&source, &n_source, e, e->a->keys));
+    if (n_source == 0)
+        return tap_plan_refuse(e->c, e->atom, e->atom->column,
+                               "there is nothing to copy: the group is empty here");
+    copy_from(from, e, places, edit->n_rows, source, n_source);
+    return TAP_OK;
+}
+
+/* Keeps in mind which token rows an edit reads. */
+static tap_status note_reads(const editor *e, const tap_edit *edit)
+{
+    uint64_t **bits = &e->c->out->plan.rows_read[e->atom->stack];
+    const bool tokens = !e->atom->projector && e->atom->site != TAP_SITE_FEATURES;
+    if (!tokens || edit->n_from == 0)
+        return TAP_OK;
+    if (!*bits)
+        TAP_TRY(tap_plan_own(e->c, bits, (size_t)tap_bits_words(e->set->n_tok),
+                             sizeof **bits));
+    for (int64_t i = 0; i < edit->n_from; i++)
+        tap_bits_set(*bits, edit->from[i]);
+    return TAP_OK;
+}
+
+/* ---- columns ---- */
+
+/* Heads as columns of the site. Keys and values belong to groups of query heads: all of a
+ * group must be named. */
+static tap_status columns_of(tap_edit *edit, const editor *e)
+{
+    const tap_plan_sizes *s = e->c->sizes;
+    const tap_stack stack = e->atom->stack;
+    const bool kv = e->atom->site == TAP_SITE_K || e->atom->site == TAP_SITE_V;
+    const int n_heads = s->n_heads[stack], n_kv = kv ? s->n_kv_heads[stack] : n_heads;
+    const int per = n_heads / n_kv, d = s->d_head[stack];
+    int32_t *spans = NULL;
+    if (e->atom->n_heads == 0)
+        return TAP_OK;
+    TAP_TRY(tap_plan_own(e->c, &spans, (size_t)n_kv, 2 * sizeof *spans));
+    for (int g = 0; g < n_kv; g++) {
+        int named = 0;
+        for (int h = 0; h < per; h++)
+            named += e->a->heads[g * per + h];
+        if (named != 0 && named != per)
+            return tap_plan_refuse(
+                e->c, e->atom, e->atom->heads_column,
+                "query heads %d to %d share one %s, so an edit acts on all of them; "
+                "write .h[%d-%d]",
+                g * per, g * per + per - 1,
+                e->atom->site == TAP_SITE_K ? "key" : "value", g * per,
+                g * per + per - 1);
+        if (named == 0)
+            continue;
+        if (edit->n_spans > 0 && spans[2 * edit->n_spans - 1] == g * d) {
+            spans[2 * edit->n_spans - 1] += d;
+        } else {
+            spans[2 * edit->n_spans] = g * d;
+            spans[2 * edit->n_spans + 1] = (g + 1) * d;
+            edit->n_spans++;
+        }
+    }
+    edit->spans = spans;
+    return TAP_OK;
+}
+
+/* ---- files ---- */
+
+static tap_status open_file(editor *e)
+{
+    return e->file ? TAP_OK : tap_safetensors_open(&e->file, text_of(e), e->c->err);
+}
+
+/* n numbers of a tensor from `first` on, finite. */
+static tap_status read_values(float *out, const editor *e, const tap_tensor *t,
+                              const char *name, int64_t first, int64_t n)
+{
+    tap_widen(out, t, first, n);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(out[i]))
+            return TAP_FAIL(e->c->err, TAP_EFORMAT,
+                            "'%s': tensor '%s' holds a number that is not finite",
+                            text_of(e), name);
+    return TAP_OK;
+}
+
+static bool is_float(const tap_tensor *t)
+{
+    return t->dtype == TAP_F32 || t->dtype == TAP_F16 || t->dtype == TAP_BF16;
+}
+
+/* The one vector of the file: [d], or [n_blocks][d] of which row `block` counts. */
+static tap_status read_vector(tap_edit *edit, editor *e, int block)
+{
+    float *vector = NULL;
+    TAP_TRY(open_file(e));
+    const int64_t n = tap_safetensors_count(e->file);
+    if (n != 1)
+        return tap_plan_refuse(e->c, e->atom, e->atom->column,
+                               "'%s' holds %lld tensors; %s needs a file with one "
+                               "vector",
+                               text_of(e), (long long)n, tap_edit_names[edit->kind]);
+    const tap_tensor *t = tap_safetensors_tensor(e->file, 0);
+    const int n_blocks = block >= 0 ? e->c->sizes->n_blocks[e->atom->stack] : 1;
+    const bool one = t->n_dims == 1 && t->shape[0] == edit->d;
+    const bool each = t->n_dims == 2 && t->shape[1] == edit->d &&
+                      (t->shape[0] == n_blocks || t->shape[0] == 1);
+    if (!is_float(t) || (!one && !each))
+        return tap_plan_refuse(
+            e->c, e->atom, e->atom->column,
+            "'%s' must hold a vector of %lld numbers (or one for each "
+            "of %d blocks), but its tensor '%s' is %s with %d axes of "
+            "%lld x %lld",
+            text_of(e), (long long)edit->d, n_blocks, tap_safetensors_name(e->file, 0),
+            tap_safetensors_dtype(e->file, 0), t->n_dims,
+            (long long)(t->n_dims > 0 ? t->shape[0] : 0),
+            (long long)(t->n_dims > 1 ? t->shape[1] : 1));
+    TAP_TRY(tap_plan_own(e->c, &vector, (size_t)edit->d, sizeof *vector));
+    TAP_TRY(read_values(vector, e, t, tap_safetensors_name(e->file, 0),
+                        one || t->shape[0] == 1 ? 0 : block * edit->d, edit->d));
+    edit->vector = vector;
+    if (edit->kind != TAP_EDIT_PROJECT_OUT)
+        return TAP_OK;
+    double length = 0.0;
+    for (int64_t i = 0; i < edit->d; i++)
+        length += (double)vector[i] * (double)vector[i];
+    return length > 0.0 ? TAP_OK
+                        : tap_plan_refuse(e->c, e->atom, e->atom->column,
+                                          "'%s' holds zeros: nothing can be projected "
+                                          "out along them",
+                                          text_of(e));
+}
+
+/* The tensor of a site in a trace: under its name, as a depth, or of the first condition. */
+static int64_t find_trace(const editor *e, const char *name, int block)
+{
+    char other[2 * TAP_SITE_NAME_BYTES];
+    int64_t at = tap_safetensors_find(e->file, name);
+    if (at < 0 && e->atom->site == TAP_SITE_RESID_PRE) {
+        (void)snprintf(other, sizeof other, "%s.depth.%d",
+                       tap_stack_name(e->atom->stack), block);
+        at = tap_safetensors_find(e->file, other);
+    }
+    if (at < 0) {
+        (void)snprintf(other, sizeof other, "0/%s", name);
+        at = tap_safetensors_find(e->file, other);
+    }
+    return at;
+}
+
+static tap_status refuse_trace(const editor *e, const char *name)
+{
+    const char *known[256];
+    size_t n = 0;
+    for (int64_t i = 0; i < tap_safetensors_count(e->file) && n < 256; i++)
+        known[n++] = tap_safetensors_name(e->file, i);
+    const char *near = tap_suggest(name, known, n);
+    return tap_plan_refuse(
+        e->c, e->atom, e->atom->column,
+        "'%s' does not hold the states of '%s'%s%s%s; write them with "
+        "'tapetum trace --sites %s --positions all'",
+        text_of(e), name, near ? "; the nearest it has is '" : "", near ? near : "",
+        near ? "'" : "", name);
+}
+
+/* Rows of the site: how many a whole trace has, and how many are image rows. */
+static void count_rows(int64_t *all, int64_t *image, const editor *e)
+{
+    *all = *image = 0;
+    for (int64_t t = 0; t < e->set->n_tok; t++) {
+        const int32_t row = row_of(e, t);
+        *all = row >= *all ? row + 1 : *all;
+        *image += row >= 0 && e->set->tokens[t].role == TAP_ROLE_PATCH;
+    }
+}
+
+/* Which row of an image-only trace a token has; -1: none. */
+static int64_t image_row(const editor *e, int64_t token)
+{
+    int64_t row = 0;
+    if (e->set->tokens[token].role != TAP_ROLE_PATCH)
+        return -1;
+    for (int64_t t = 0; t < token; t++)
+        row += e->set->tokens[t].role == TAP_ROLE_PATCH;
+    return row;
+}
+
+static tap_status read_trace(tap_edit *edit, editor *e, const place *places, int block)
+{
+    char name[TAP_SITE_NAME_BYTES];
+    float *values = NULL;
+    int64_t all = 0, image = 0;
+    TAP_TRY(open_file(e));
+    name_site(name, e->atom, block);
+    const int64_t at = find_trace(e, name, block);
+    if (at < 0)
+        return refuse_trace(e, name);
+    const tap_tensor *t = tap_safetensors_tensor(e->file, at);
+    count_rows(&all, &image, e);
+    const bool whole = t->n_dims == 2 && t->shape[0] == all;
+    if (!is_float(t) || t->n_dims != 2 || t->shape[1] != edit->d ||
+        (!whole && t->shape[0] != image))
+        return tap_plan_refuse(
+            e->c, e->atom, e->atom->column,
+            "'%s': '%s' is [%lld][%lld], but this image and model have "
+            "[%lld][%lld] (or [%lld] image rows)",
+            text_of(e), name, (long long)t->shape[0],
+            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)all,
+            (long long)edit->d, (long long)image);
+    TAP_TRY(tap_plan_own(e->c, &values, (size_t)edit->n_rows,
+                         (size_t)edit->d * sizeof *values));
+    for (int64_t i = 0; i < edit->n_rows; i++) {
+        const int64_t row = whole ? places[i].row : image_row(e, places[i].token);
+        if (row < 0)
+            return tap_plan_refuse(
+                e->c, e->atom, e->atom->column,
+                "'%s' holds image rows only, and the group has other "
+                "tokens; trace with --positions all",
+                text_of(e));
+        TAP_TRY(read_values(values + i * edit->d, e, t, name, row * edit->d, edit->d));
+    }
+    edit->values = values;
+    return TAP_OK;
+}
+
+static tap_status find_run(tap_edit *edit, const editor *e)
+{
+    const tap_plan_runs *runs = e->c->sizes->runs;
+    edit->from_run = true;
+    for (int64_t i = 0; runs && i < runs->n; i++)
+        if (strcmp(runs->names[i], text_of(e)) == 0) {
+            edit->run = runs->plans[i];
+            return TAP_OK;
+        }
+    if (strcmp(text_of(e), "clean") == 0)
+        return TAP_OK;
+    const char *near = runs && runs->n > 0
+                           ? tap_suggest(text_of(e), runs->names, (size_t)runs->n)
+                           : NULL;
+    return tap_plan_refuse(
+        e->c, e->atom, e->atom->column,
+        "patch(%s): no condition before this one is called so%s%s%s; "
+        "'clean' always is, and a trace file stands in quotes",
+        text_of(e), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* ---- one edit ---- */
+
+static uint64_t hash_array(uint64_t seed, const void *bytes, size_t n)
+{
+    return bytes ? tap_hash(seed, bytes, n) : seed;
+}
+
+/* Everything that decides what the edit does. */
+static void hash_edit(tap_edit *edit, int block)
+{
+    const int64_t head[] = {edit->kind, edit->site,    edit->n_rows,   edit->n_from,
+                            block,      edit->n_spans, edit->positive, edit->from_run};
+    uint64_t h = tap_hash(7, head, sizeof head);
+    h = tap_hash(h, &edit->weight, sizeof edit->weight);
+    h = tap_hash(h, &edit->key, sizeof edit->key);
+    h = tap_hash(h, &edit->place, sizeof edit->place);
+    h = hash_array(h, edit->rows, (size_t)edit->n_rows * sizeof *edit->rows);
+    h = hash_array(h, edit->from, (size_t)edit->n_from * sizeof *edit->from);
+    h = hash_array(h, edit->spans, (size_t)edit->n_spans * 2 * sizeof *edit->spans);
+    h = hash_array(h, edit->vector, (size_t)edit->d * sizeof *edit->vector);
+    h = hash_array(h, edit->values,
+                   (size_t)(edit->n_rows * edit->d) * sizeof *edit->values);
+    for (int s = 0; edit->run && s < TAP_N_STACKS; s++)
+        for (int b = 0; b < edit->run->n_blocks[s]; b++)
+            h = tap_hash(h, &edit->run->blocks[s][b].hash, sizeof h);
+    for (int s = 0; edit->run && s < TAP_N_STAGES; s++)
+        h = tap_hash(h, &edit->run->once[s].hash, sizeof h);
+    edit->hash = h ? h : 1;
+}
+
+/* The atom at one block (-1: outside blocks). */
+static tap_status add(editor *e, const place *places, int64_t n_rows, int block)
+{
+    tap_edit edit = {.kind = e->atom->edit,
+                     .site = e->atom->site,
+                     .d = width_of(e->c->sizes, e->atom),
+                     .n_rows = n_rows,
+                     .weight = e->atom->weight,
+                     .positive = e->atom->positive};
+    char name[TAP_SITE_NAME_BYTES];
+    int32_t *rows = NULL;
+    TAP_TRY(tap_plan_own(e->c, &rows, (size_t)n_rows, sizeof *rows));
+    for (int64_t i = 0; i < n_rows; i++)
+        rows[i] = places[i].row;
+    edit.rows = rows;
+    TAP_TRY(columns_of(&edit, e));
+    TAP_TRY(rows_read(&edit, e, places));
+    TAP_TRY(note_reads(e, &edit));
+    if (edit.kind == TAP_EDIT_NOISE) {
+        /* every site of every block has numbers of its own */
+        edit.key = (uint64_t)e->atom->seed ^ e->c->groups->key;
+        name_site(name, e->atom, block);
+        for (const char *at = name; *at; at++)
+            edit.place = 31U * edit.place + (unsigned char)*at;
+    }
+    if (edit.kind == TAP_EDIT_STEER || edit.kind == TAP_EDIT_PROJECT_OUT)
+        TAP_TRY(read_vector(&edit, e, block));
+    if (edit.kind == TAP_EDIT_PATCH)
+        TAP_TRY(e->atom->from_file ? read_trace(&edit, e, places, block)
+                                   : find_run(&edit, e));
+    hash_edit(&edit, block);
+    TAP_TRY(tap_grow(&e->entries, &e->capacity, e->n + 1, sizeof *e->entries, "edits",
+                     e->c->err));
+    e->entries[e->n++] = (entry){.edit = edit,
+                                 .atom = e->atom,
+                                 .stage = tap_site_stage(e->atom->site),
+                                 .block = block};
+    return TAP_OK;
+}
+
+static tap_status add_atom(editor *e, const tap_ready_atom *a)
+{
+    place *places = NULL;
+    int64_t n = 0;
+    e->a = a;
+    e->atom = a->atom;
+    e->set = tap_atom_set(e->c, a->atom);
+    TAP_TRY(places_of(&places, &n, e, a->queries));
+    if (n == 0) /* a group without members here: nothing to do */
+        return TAP_OK;
+    if (!tap_site_about(e->atom->site)->per_block)
+        return add(e, places, n, -1);
+    for (int b = 0; b < e->c->sizes->n_blocks[e->atom->stack]; b++)
+        if (a->blocks[b])
+            TAP_TRY(add(e, places, n, b));
+    return TAP_OK;
+}
+
+/* ---- together ---- */
+
+static bool same_place(const entry *a, const entry *b)
+{
+    return a->block == b->block && a->edit.site == b->edit.site &&
+           (a->block < 0 || a->atom->stack == b->atom->stack);
+}
+
+static bool columns_meet(const tap_edit *a, const tap_edit *b)
+{
+    if (!a->spans || !b->spans)
+        return true;
+    for (int64_t i = 0; i < a->n_spans; i++)
+        for (int64_t j = 0; j < b->n_spans; j++)
+            if (a->spans[2 * i] < b->spans[2 * j + 1] &&
+                b->spans[2 * j] < a->spans[2 * i + 1])
+                return true;
+    return false;
+}
+
+/* The first row that both change; -1: none. */
+static int32_t common_row(const tap_edit *a, const tap_edit *b)
+{
+    for (int64_t i = 0, j = 0; i < a->n_rows && j < b->n_rows;) {
+        if (a->rows[i] == b->rows[j])
+            return a->rows[i];
+        if (a->rows[i] < b->rows[j])
+            i++;
+        else
+            j++;
+    }
+    return -1;
+}
+
+/* At most one edit of a state. */
+static tap_status check_pairs(const editor *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        for (size_t j = 0; j < i; j++) {
+            const entry *a = &e->entries[j], *b = &e->entries[i];
+            if (!same_place(a, b) || !columns_meet(&a->edit, &b->edit))
+                continue;
+            const int32_t row = common_row(&a->edit, &b->edit);
+            if (row < 0)
+                continue;
+            char name[TAP_SITE_NAME_BYTES];
+            name_site(name, b->atom, b->block);
+            return tap_plan_refuse(
+                e->c, b->atom, b->atom->column,
+                "'%s' and the '%s' of column %d both change row %d of "
+                "%s; a state takes one edit",
+                tap_edit_names[b->edit.kind], tap_edit_names[a->edit.kind],
+                a->atom->column, row, name);
+        }
+    return TAP_OK;
+}
+
+/* Puts the edits of one place into its block plan. */
+static tap_status settle(const editor *e, tap_block_plan *plan, tap_stack stack,
+                         int block, tap_stage stage)
+{
+    tap_edit *edits = NULL;
+    uint64_t sum = 0;
+    int n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < e->n; i++) {
+            const entry *x = &e->entries[i];
+            const bool here = block >= 0 ? x->block == block && x->atom->stack == stack
+                                         : x->block < 0 && x->stage == stage;
+            if (!here)
+                continue;
+            if (pass == 1) {
+                edits[plan->n_edits++] = x->edit;
+                sum += x->edit.hash; /* in any order */
+            }
+            n += pass == 0;
+        }
+        if (n == 0)
+            return TAP_OK;
+        if (pass == 0)
+            TAP_TRY(tap_plan_own(e->c, &edits, (size_t)n, sizeof *edits));
+    }
+    plan->edits = edits;
+    plan->hash = tap_hash(plan->hash, &sum, sizeof sum);
+    plan->hash = plan->hash ? plan->hash : 1;
+    return TAP_OK;
+}
+
+tap_status tap_plan_edits(tap_compiler *c)
+{
+    editor e = {.c = c};
+    tap_plan *plan = &c->out->plan;
+    tap_status status = TAP_OK;
+    for (size_t a = 0; a < c->condition->n_atoms; a++) {
+        if (!c->atoms[a].atom->edit)
+            continue;
+        status = add_atom(&e, &c->atoms[a]);
+        tap_safetensors_close(e.file);
+        e.file = NULL;
+        if (status != TAP_OK)
+            goto out;
+    }
+    TAP_TRY_OUT(check_pairs(&e));
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        for (int b = 0; b < plan->n_blocks[s]; b++)
+            TAP_TRY_OUT(settle(&e, &plan->blocks[s][b], (tap_stack)s, b, 0));
+    for (int s = 0; s < TAP_N_STAGES; s++)
+        TAP_TRY_OUT(settle(&e, &plan->once[s], TAP_VISION, -1, (tap_stage)s));
+out:
+    tap_free(e.entries);
+    return status;
+}
