@@ -108,12 +108,9 @@ static void condition_text(char *text, size_t n_bytes, const bench *b, int i, in
 static tap_status compile(tap_plan **out, const bench *b, int i, int n, tap_error *err)
 {
     char text[160];
-    const tap_spec *spec = &b->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
     tap_condition *condition = NULL;
+    tap_spec_plan_sizes(&sizes, &b->model->spec);
     condition_text(text, sizeof text, b, i, n);
     TAP_TRY(tap_condition_parse(&condition, text, err));
     const tap_status status = tap_plan_compile(out, condition, &b->groups, &sizes, err);
