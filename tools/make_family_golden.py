@@ -33,12 +33,14 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import (CLIPVisionConfig, CLIPVisionModel, Idefics3Config,
-                          Idefics3ForConditionalGeneration, LlamaConfig, LlavaNextConfig,
+from transformers import (CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel,
+                          Idefics3Config, Idefics3ForConditionalGeneration, LlamaConfig,
+                          LlamaForCausalLM, LlavaNextConfig,
                           LlavaNextForConditionalGeneration, LlavaNextProcessor,
                           LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration,
                           Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
                           SiglipVisionConfig, SmolVLMConfig, SmolVLMForConditionalGeneration)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import (
     Idefics3ImageProcessorPil)
 from transformers.models.llava_next.image_processing_pil_llava_next import (
@@ -152,7 +154,8 @@ def expect(name, directory, parts, prepare, image_id, n_read, has_cls, prompt, p
     out = {}
     for picture, image in photos.items():
         ids, pixels, inputs = prepare(image)
-        out[f"{picture}/ids"], out[f"{picture}/pixels"] = ids.int(), pixels.float()
+        out[f"{picture}/ids"] = ids.int()
+        out[f"{picture}/pixels"] = pixels.float().contiguous()
         is_image = ids == image_id
         where = torch.arange(len(ids))
         out_of_clean = None
@@ -588,11 +591,244 @@ def make_phi3(directory, tok, vocab, photos):
     expect("phi-3-vision", directory, parts, prepare, -1, 2, True, PHI_PROMPT, photos)
 
 
+# ---- Prismatic: composed of CLIPVisionModel and LlamaForCausalLM of transformers ----
+
+PRISM_PROMPT = "<image>USER: What is the part of this animal? ASSISTANT:"
+CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+
+
+class Prismatic(torch.nn.Module):
+    def __init__(self, vision, text):
+        super().__init__()
+        self.vision, self.lm = CLIPVisionModel(vision), LlamaForCausalLM(text)
+        d, d_lm = vision.hidden_size, text.hidden_size
+        self.projector = torch.nn.Sequential(
+            torch.nn.Linear(d, d_lm), torch.nn.GELU(), torch.nn.Linear(d_lm, d_lm))
+
+    def forward(self, ids, pixels):
+        features = self.vision(pixels, output_hidden_states=True).hidden_states[-2][0, 1:]
+        words = self.lm.model.embed_tokens(ids[ids >= 0])
+        embeds = torch.cat([words[:1], self.projector(features), words[1:]])
+        return self.lm(inputs_embeds=embeds[None], use_cache=False).logits
+
+
+def torchvision_resize(image, side):
+    """Resize(side) on a PIL picture, then CenterCrop(side), as torchvision's functional.py."""
+    w, h = image.size
+    short, long = min(w, h), max(w, h)
+    new_long = int(side * long / short)
+    new_w, new_h = (side, new_long) if w <= h else (new_long, side)
+    image = image.resize((new_w, new_h), Image.Resampling.BICUBIC)
+    top, left = int(round((new_h - side) / 2.0)), int(round((new_w - side) / 2.0))
+    return image.crop((left, top, left + side, top + side))
+
+
+def to_pixels(image):
+    x = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+    return ((x - torch.tensor(CLIP_MEAN)[:, None, None])
+            / torch.tensor(CLIP_STD)[:, None, None])[None]
+
+
+def letterbox(image):
+    w, h = image.size
+    pad_x, pad_y = int((max(w, h) - w) / 2), int((max(w, h) - h) / 2)
+    page = Image.new("RGB", (w + 2 * pad_x, h + 2 * pad_y),
+                     tuple(int(m * 255) for m in CLIP_MEAN))
+    page.paste(image, (pad_x, pad_y))
+    return page
+
+
+def timm_names(tower):
+    """State of a CLIPVisionTransformer under timm's names."""
+    state = {k.removeprefix("vision_model."): v for k, v in tower.state_dict().items()}
+    out = {"cls_token": state["embeddings.class_embedding"][None, None],
+           "pos_embed": state["embeddings.position_embedding.weight"][None],
+           "patch_embed.proj.weight": state["embeddings.patch_embedding.weight"]}
+    for end in ("weight", "bias"):
+        out[f"norm_pre.{end}"] = state[f"pre_layrnorm.{end}"]
+        out[f"norm.{end}"] = state[f"post_layernorm.{end}"]
+        for b in range(len([k for k in state if k.endswith("layer_norm1.weight")])):
+            at, to = f"encoder.layers.{b}", f"blocks.{b}"
+            out[f"{to}.attn.qkv.{end}"] = torch.cat(
+                [state[f"{at}.self_attn.{x}_proj.{end}"] for x in "qkv"])
+            for old, new in (("layer_norm1", "norm1"), ("layer_norm2", "norm2"),
+                             ("self_attn.out_proj", "attn.proj"), ("mlp.fc1", "mlp.fc1"),
+                             ("mlp.fc2", "mlp.fc2")):
+                out[f"{to}.{new}.{end}"] = state[f"{at}.{old}.{end}"]
+    return out
+
+
+def round_to_bf16(model):
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(p.to(torch.bfloat16).float())
+
+
+def make_prismatic(directory, tok, vocab, photos):
+    """A torch.save file of dictionaries in dictionaries."""
+    side, patch = 28, 7
+    text = dict(vocab_size=vocab, hidden_size=36, intermediate_size=64, num_hidden_layers=2,
+                num_attention_heads=3, num_key_value_heads=3, max_position_embeddings=256,
+                rms_norm_eps=1e-5)
+    vision = dict(hidden_size=32, intermediate_size=56, num_hidden_layers=3,
+                  num_attention_heads=4, image_size=side, patch_size=patch)
+    write_json(f"{directory}/config.json", {
+        "model": {"type": "prism-clip+7b", "model_id": "tiny",
+                  "vision_backbone_id": "clip-vit-l-336px", "llm_backbone_id": "vicuna-v15-7b",
+                  "arch_specifier": "no-align+gelu-mlp", "image_resize_strategy": "letterbox",
+                  "llm_max_length": 2048},
+        "run_id": "tiny", "stage": "finetune", "vision_config": vision,
+        "text_config": {"model_type": "llama", **text}})
+    model = Prismatic(CLIPVisionConfig(**vision, attn_implementation="eager"),
+                      LlamaConfig(**text, attn_implementation="eager"))
+    fill_weights(model, 17)
+    with torch.no_grad():
+        for i in (0, 2):
+            model.projector[i].weight.mul_(2 / model.projector[i].weight.shape[1] ** 0.5)
+    round_to_bf16(model)
+    half = {k: v.to(torch.bfloat16).clone() for k, v in model.state_dict().items()}
+    featurizer = {f"featurizer.{k}": v.to(torch.bfloat16).clone()
+                  for k, v in timm_names(model.vision).items()}
+    os.makedirs(f"{directory}/checkpoints")
+    torch.save({"model": {
+        "projector": {k: v for k, v in half.items() if k.startswith("projector.")},
+        "llm_backbone": {"llm" + k[2:]: v for k, v in half.items() if k.startswith("lm.")},
+        "vision_backbone": featurizer}}, f"{directory}/checkpoints/latest-checkpoint.pt")
+    model.eval()
+    tower = model.vision.vision_model if hasattr(model.vision, "vision_model") else model.vision
+    parts = Parts(model, tower.pre_layrnorm, tower.encoder.layers, model.projector,
+                  model.lm.model.layers, lambda inputs: model(*inputs))
+    parts.n_rows = (side // patch) ** 2 + 1
+
+    def prepare(image):
+        pixels = to_pixels(torchvision_resize(letterbox(image), side))
+        ids = tok.encode(PRISM_PROMPT.removeprefix("<image>")).ids
+        ids = torch.tensor(ids[:1] + [-1] * (side // patch) ** 2 + ids[1:])
+        return ids, pixels, (ids, pixels)
+
+    expect("prismatic", directory, parts, prepare, -1, 2, True, PRISM_PROMPT, photos)
+
+
+# ---- CLIP alone, in the layouts of Hugging Face and of OpenCLIP ----
+
+def expect_encoder(name, directory, model, prepare, photos):
+    tower = model.vision_model
+    layers = tower.encoder.layers
+    n_rows = (tower.config.image_size // tower.config.patch_size) ** 2 + 1
+    rows = torch.arange(n_rows)
+    groups = {"vision": {"all": rows >= 0, "cls": rows == 0, "image": rows > 0}}
+    out = {}
+    for picture, image in photos.items():
+        pixels = prepare(image)
+        out[f"{picture}/pixels"] = pixels.float().contiguous()
+        for condition in ("clean", "encoder"):
+            if picture != "wide" and condition != "clean":
+                continue
+            hooks = []
+            for layer, mask in zip(layers, cut_masks(
+                    ATOMS[condition], "vision", len(layers),
+                    tower.config.num_attention_heads, groups)):
+                if mask is not None:
+                    def hook(_module, args, kwargs, mask=mask):
+                        kwargs["attention_mask"] = mask
+                        return args, kwargs
+                    hooks.append(layer.self_attn.register_forward_pre_hook(
+                        hook, with_kwargs=True))
+            with torch.no_grad():
+                states = tower(pixels, output_hidden_states=True).hidden_states
+                features = tower.post_layernorm(states[-1])
+                joint = model.visual_projection(features)
+                if not hooks:
+                    image_embeds = model.get_image_features(pixels)
+                    image_embeds = getattr(image_embeds, "pooler_output", image_embeds)
+                    assert torch.allclose(image_embeds[0], joint[0, 0], atol=1e-5)
+            for h in hooks:
+                h.remove()
+            stages = {f"vision.depth.{d}": s for d, s in enumerate(states)}
+            if picture == "tall":
+                stages = {}
+            if condition == "encoder":
+                stages = {f"vision.depth.{len(layers)}": states[-1]}
+            stages |= {"vision.features": features, "projector.out": joint}
+            for stage, value in stages.items():
+                out[f"{picture}/{condition}/{stage}"] = (
+                    value.reshape(-1, value.shape[-1]).contiguous().float())
+            print(f"{name} {picture} {condition} {n_rows} rows")
+    meta = {f"condition.{k}": CONDITIONS[k] for k in ("clean", "encoder")}
+    meta["made by"] = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    save_sorted(out, f"{directory}/expected.safetensors", meta)
+
+
+def tiny_clip(side, patch):
+    model = CLIPModel(CLIPConfig(
+        text_config=dict(vocab_size=64, hidden_size=16, intermediate_size=32,
+                         num_hidden_layers=1, num_attention_heads=2,
+                         max_position_embeddings=8, bos_token_id=1, eos_token_id=2),
+        vision_config=dict(hidden_size=32, intermediate_size=128, num_hidden_layers=2,
+                           num_attention_heads=4, image_size=side, patch_size=patch),
+        projection_dim=20, attn_implementation="eager"))
+    fill_weights(model, 18)
+    with torch.no_grad():
+        model.visual_projection.weight.mul_(0.3)
+    round_to_bf16(model)
+    return model.eval()
+
+
+def make_clip(directory, tok, vocab, photos):
+    side, patch = 28, 7
+    model = tiny_clip(side, patch)
+    model.config.save_pretrained(directory)
+    save_model(model, directory)
+    images = CLIPImageProcessorPil(size={"shortest_edge": side},
+                                   crop_size={"height": side, "width": side})
+    images.save_pretrained(directory)
+    expect_encoder("clip", directory, model,
+                   lambda image: images(images=image, return_tensors="pt")["pixel_values"],
+                   photos)
+
+
+def make_open_clip(directory, tok, vocab, photos):
+    """The same classes under OpenCLIP's names; its crop rounds as torchvision's does."""
+    side, patch = 21, 7
+    model = tiny_clip(side, patch)
+    write_json(f"{directory}/open_clip_config.json", {
+        "model_cfg": {"embed_dim": 20, "quick_gelu": True,
+                      "vision_cfg": {"image_size": side, "layers": 2, "width": 32,
+                                     "head_width": 8, "patch_size": patch},
+                      "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16,
+                                   "heads": 2, "layers": 1}},
+        "preprocess_cfg": {"mean": CLIP_MEAN, "std": CLIP_STD}})
+    timm = timm_names(model.vision_model)
+    tensors = {"visual.class_embedding": timm["cls_token"][0, 0],
+               "visual.positional_embedding": timm["pos_embed"][0],
+               "visual.conv1.weight": timm["patch_embed.proj.weight"],
+               "visual.proj": model.visual_projection.weight.T,
+               "logit_scale": torch.tensor(4.6)}
+    renames = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj",
+               "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for name, value in timm.items():
+        if name.startswith("blocks."):
+            _, b, rest = name.split(".", 2)
+            stem, end = rest.rsplit(".", 1)
+            new = (f"attn.in_proj_{end}" if stem == "attn.qkv" else f"{renames[stem]}.{end}")
+            tensors[f"visual.transformer.resblocks.{b}.{new}"] = value
+        elif name.startswith("norm"):
+            stem, end = name.rsplit(".", 1)
+            tensors[f"visual.{'ln_pre' if stem == 'norm_pre' else 'ln_post'}.{end}"] = value
+    tensors = {k: v.detach().to(torch.bfloat16).contiguous().clone() for k, v in tensors.items()}
+    save_file(tensors, f"{directory}/open_clip_model.safetensors")
+    expect_encoder("open_clip", directory, model,
+                   lambda image: to_pixels(torchvision_resize(image, side)), photos)
+
+
 FAMILIES = {"llava-next": (make_llava_next, ()),
             "llava-next-mistral": (make_llava_next_mistral, ()),
             "llava-onevision": (make_llava_onevision, ()),
             "smolvlm": (make_smolvlm, SMOL_TOKENS),
             "idefics3": (make_idefics3, SMOL_TOKENS),
+            "prismatic": (make_prismatic, ()),
+            "clip": (make_clip, ()),
+            "open_clip": (make_open_clip, ()),
             "phi-3-vision": (make_phi3, ("<|user|>", "<|end|>", "<|assistant|>"))}
 
 
@@ -604,6 +840,9 @@ def main():
     photo = make_photo(f"{out}/wide.png").convert("RGB")
     tall = photo.crop((20, 8, 116, 69)).transpose(Image.Transpose.ROTATE_90)
     tall.save(f"{out}/tall.png", optimize=True)
+    y, x = np.mgrid[0:97, 0:131]
+    inside = ((x - 48) / 30) ** 2 + ((y - 55) / 22) ** 2 < 1  # the ellipse of the photo
+    Image.fromarray((255 * inside).astype(np.uint8)).save(f"{out}/mask.png", optimize=True)
     photos = {"wide": photo, "tall": tall}
     for name in sys.argv[2:] or FAMILIES:
         make, more = FAMILIES[name]
@@ -612,8 +851,9 @@ def main():
         os.makedirs(directory)
         tok = make_tokenizer(more)
         vocab = -(-tok.get_vocab_size() // 32) * 32
-        with open(f"{directory}/tokenizer.json", "w", encoding="utf-8") as f:
-            f.write(tok.to_str(pretty=False) + "\n")
+        if "clip" not in name:
+            with open(f"{directory}/tokenizer.json", "w", encoding="utf-8") as f:
+                f.write(tok.to_str(pretty=False) + "\n")
         make(directory, tok, vocab, photos)
 
 

@@ -128,6 +128,7 @@ tap_status tap_cmd_generate(tap_cli *cli, tap_error *err)
     tap_status status = tap_subject_ask(&s, &n_new, cli, chat, err);
     if (status != TAP_OK)
         return status;
+    TAP_TRY_OUT(tap_model_demand_decoder(s.model, err));
     if (n_new < 1)
         TAP_TRY_OUT(
             TAP_FAIL(err, TAP_EINVAL,

@@ -204,6 +204,7 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     if (status != TAP_OK)
         return status;
     const tap_model *model = q.subject.model;
+    TAP_TRY_OUT(tap_model_demand_decoder(model, err));
     q.labels.tokenizer = model->tokenizer;
     TAP_TRY_OUT(find_words(&q, cli, policy, err));
     TAP_TRY_OUT(choose_matrix(&spec, &r, model, cli, err));

@@ -212,6 +212,8 @@ static const struct {
     {"model.safetensors.index.json", true},
     {"pytorch_model.bin", false},
     {"pytorch_model.bin.index.json", true},
+    {"open_clip_model.safetensors", false},
+    {"open_clip_pytorch_model.bin", false},
 };
 
 /* checkpoints/NAME.pt, as Prismatic trains them: the latest, or the only one. *name is NULL

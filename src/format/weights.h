@@ -7,7 +7,10 @@
  *   vision.pre_norm.weight|bias  vision.post_norm.weight|bias
  *   vision.B.attn_norm.weight|bias  vision.B.{q,k,v,o}.weight|bias
  *   vision.B.mlp_norm.weight|bias  vision.B.{up,down}.weight|bias
- *   projector.1.weight|bias  projector.2.weight|bias
+ *   vision.B.qkv.weight|bias (instead of the three)
+ *   projector.1.weight|bias  projector.2.weight|bias  projector.1.transposed
+ *   projector.newline  projector.separator
+ *   lm.B.qkv.weight  lm.B.gate_up.weight (instead of their parts)
  *   lm.embed.weight  lm.B.attn_norm.weight  lm.B.{q,k,v,o}.weight (q,k,v bias optional)
  *   lm.B.mlp_norm.weight  lm.B.{gate,up,down}.weight  lm.final_norm.weight  lm.head.weight
  */

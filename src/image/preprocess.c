@@ -20,6 +20,13 @@ typedef struct plan {
     int64_t left, top;     /* of the crop */
 } plan;
 
+/* Half of the pixels that a crop takes away. */
+static int64_t crop_at(int64_t extra, const tap_preprocess_spec *spec)
+{
+    const int64_t half = extra / 2;
+    return spec->rounds_crop && extra % 2 ? half + half % 2 : half;
+}
+
 static plan plan_fit(int64_t width, int64_t height, const tap_preprocess_spec *spec)
 {
     const int64_t side = spec->side_px;
@@ -30,13 +37,20 @@ static plan plan_fit(int64_t width, int64_t height, const tap_preprocess_spec *s
         p.canvas_width = p.canvas_height = longer;
         p.pad_left = (longer - width) / 2;
         p.pad_top = (longer - height) / 2;
-    } else if (spec->fit == TAP_FIT_CROP) {
-        if (width <= height)
-            p.height = side * height / width;
+    } else if (spec->fit == TAP_FIT_LETTERBOX) {
+        const int64_t longer = width > height ? width : height;
+        p.pad_left = (longer - width) / 2;
+        p.pad_top = (longer - height) / 2;
+        p.canvas_width = width + 2 * p.pad_left;
+        p.canvas_height = height + 2 * p.pad_top;
+    }
+    if (spec->fit == TAP_FIT_CROP || spec->fit == TAP_FIT_LETTERBOX) {
+        if (p.canvas_width <= p.canvas_height)
+            p.height = side * p.canvas_height / p.canvas_width;
         else
-            p.width = side * width / height;
-        p.left = (p.width - side) / 2;
-        p.top = (p.height - side) / 2;
+            p.width = side * p.canvas_width / p.canvas_height;
+        p.left = crop_at(p.width - side, spec);
+        p.top = crop_at(p.height - side, spec);
     }
     return p;
 }
@@ -120,11 +134,13 @@ tap_status tap_preprocess_run(tap_pixels *pixels, tap_geometry *geometry,
     tap_image padded = {0}, resized = {0};
     tap_pixels made = {.n_tiles = 1, .side_px = spec->side_px};
     tap_status status = TAP_OK;
-    if (spec->fit == TAP_FIT_PAD)
+    const bool pads =
+        p.canvas_width != image->width || p.canvas_height != image->height;
+    if (pads)
         TAP_TRY_OUT(tap_image_pad(&padded, image, p.pad_left, p.pad_top, p.canvas_width,
                                   p.canvas_height, spec->pad_rgb, err));
-    TAP_TRY_OUT(tap_image_resize(&resized, spec->fit == TAP_FIT_PAD ? &padded : image,
-                                 p.width, p.height, spec->filter, spec->order, err));
+    TAP_TRY_OUT(tap_image_resize(&resized, pads ? &padded : image, p.width, p.height,
+                                 spec->filter, spec->order, err));
     TAP_TRY_OUT(tap_alloc(&made.values, 3 * (size_t)spec->side_px,
                           (size_t)spec->side_px * sizeof *made.values, "pixels", err));
     tap_image_normalise(made.values, &resized, p.left, p.top, spec);

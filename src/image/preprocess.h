@@ -9,6 +9,7 @@ typedef enum tap_fit {
     TAP_FIT_CROP,   /* shortest edge to side, then centre crop (CLIPImageProcessor) */
     TAP_FIT_PAD,    /* pad to a square with pad_rgb, then resize (original LLaVA-1.5) */
     TAP_FIT_SQUASH, /* resize to side x side, aspect ratio not kept */
+    TAP_FIT_LETTERBOX, /* the same pad on both sides, then as CROP (Prismatic) */
     /* Several tiles of one image, and the whole image squashed into one (the thumbnail): */
     TAP_FIT_ANYRES, /* the best of the pinpoints, black around it (LLaVA-NeXT) */
     TAP_FIT_SPLIT,  /* longest edge, then sides that tiles divide (Idefics3) */
@@ -29,6 +30,9 @@ enum { TAP_MAX_TILES = 64, TAP_MAX_PINPOINTS = 64 };
 typedef struct tap_preprocess_spec {
     int side_px, patch_px;
     tap_fit fit;
+    bool
+        rounds_crop; /* the crop begins at the nearest pixel, half to even (torchvision),
+                         not at the one below */
     int n_pinpoints;
     int pinpoints[TAP_MAX_PINPOINTS][2]; /* height, width in px: multiples of side_px */
     int longest_px; /* SPLIT: the longest edge is brought to it first; 0: not */

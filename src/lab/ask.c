@@ -180,6 +180,7 @@ tap_status tap_ask(tap_answer **out, const tap_model *model,
     bool needs_reg = false;
     a->n_conditions = q->n_conditions > 0 ? q->n_conditions : 1;
     TAP_TRY_OUT(check_conditions(&needs_reg, q, err));
+    TAP_TRY_OUT(tap_model_demand_decoder(model, err));
     TAP_TRY_OUT(tap_scene_open(&a->scene, model, q->image, q->prompt, err));
     TAP_TRY_OUT(find_labels(a, model, q, err));
     TAP_TRY_OUT(find_groups(a, q, needs_reg, err));

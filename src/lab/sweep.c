@@ -190,6 +190,7 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     TAP_TRY_OUT(parse_conditions(sweep, err));
     TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, NULL, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
+    TAP_TRY_OUT(tap_model_demand_decoder(sweep->model, err));
     if (tap_sweep_needs_survey(experiment))
         TAP_TRY_OUT(tap_survey_read(&sweep->survey, sweep->dataset, err));
     sweep->counts.memory_bytes = sweep->options.memory_bytes;

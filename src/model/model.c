@@ -172,12 +172,35 @@ static tap_status bind_vision(tap_model *model, tap_error *err)
     return TAP_OK;
 }
 
+/* A map stored [d_in][d_out], as x W is written, becomes [d_out][d_in]. */
+static tap_status turn(tap_model *model, int64_t d_out, int64_t d_in, tap_error *err)
+{
+    tap_tensor whole;
+    float *row = NULL;
+    TAP_TRY(bind(&whole, model->weights, "projector.1.transposed", d_in, d_out, err));
+    TAP_TRY(tap_alloc(&model->turned, (size_t)d_out, (size_t)d_in * sizeof(float),
+                      "a projection", err));
+    TAP_TRY(tap_alloc(&row, (size_t)d_out, sizeof *row, "a projection", err));
+    for (int64_t i = 0; i < d_in; i++) {
+        tap_widen(row, &whole, i * d_out, d_out);
+        for (int64_t o = 0; o < d_out; o++)
+            model->turned[o * d_in + i] = row[o];
+    }
+    tap_free(row);
+    model->projector[0].weight = (tap_tensor){
+        .bytes = model->turned, .dtype = TAP_F32, .n_dims = 2, .shape = {d_out, d_in}};
+    return TAP_OK;
+}
+
 static tap_status bind_projector(tap_model *model, tap_error *err)
 {
     const tap_spec *spec = &model->spec;
     const tap_weights *weights = model->weights;
     const int64_t d = spec->d_projector_out, d_in = spec->d_projector_in;
     const int64_t d_vector = spec->gathers_first ? d_in : d;
+    const bool turned = tap_weights_find(weights, "projector.1.transposed") != NULL;
+    if (turned && spec->n_projector_maps == 1)
+        return turn(model, d, d_in, err);
     for (int i = 0; i < spec->n_projector_maps; i++) {
         char prefix[NAME_BYTES];
         (void)snprintf(prefix, sizeof prefix, "projector.%d", i + 1);
@@ -245,12 +268,23 @@ out:
     return tap_wrap(err, status, "cannot open model '%s'", directory);
 }
 
+tap_status tap_model_demand_decoder(const tap_model *model, tap_error *err)
+{
+    if (model->spec.lm.stack.n_blocks > 0)
+        return TAP_OK;
+    return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                    "the model (family %s) is a vision encoder without a decoder, so "
+                    "it has no words to ask for; inspect, patches and trace read it",
+                    model->spec.family);
+}
+
 void tap_model_close(tap_model *model)
 {
     if (!model)
         return;
     tap_tokenizer_close(model->tokenizer);
     tap_weights_close(model->weights);
+    tap_free(model->turned);
     tap_free(model->vision_blocks);
     tap_free(model->lm_blocks);
     tap_free(model);

@@ -33,12 +33,17 @@ struct tap_model {
     tap_affine pre_norm, post_norm;     /* [d] */
     tap_block_weights *vision_blocks;   /* [n_blocks_read] */
     tap_affine projector[TAP_MAX_MAPS]; /* [d_out][d_in], then [d_out][d_out] */
-    tap_tensor newline, separator;      /* [d_out], or [d_in] where gathered first */
-    tap_tensor embed;                   /* [d_vocab][d_lm] */
-    tap_block_weights *lm_blocks;       /* [n_blocks] */
-    tap_affine final_norm;              /* [d_lm] */
-    tap_tensor head;                    /* [d_vocab][d_lm]; embed when tied */
+    float *turned; /* projector[0], where the file has it [d_in][d_out] */
+    tap_tensor newline, separator; /* [d_out], or [d_in] where gathered first */
+    tap_tensor embed;              /* [d_vocab][d_lm] */
+    tap_block_weights *lm_blocks;  /* [n_blocks] */
+    tap_affine final_norm;         /* [d_lm] */
+    tap_tensor head;               /* [d_vocab][d_lm]; embed when tied */
 };
+
+/* TAP_EUNSUPPORTED if the model is an encoder alone: it has no words. */
+TAP_NODISCARD tap_status tap_model_demand_decoder(const tap_model *model,
+                                                  tap_error *err);
 
 /* tap_model_open and tap_model_close are public: tapetum.h. */
 

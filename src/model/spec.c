@@ -13,18 +13,34 @@ enum { MAX_CONFIG_BYTES = 1 << 24 };
 /* Adding a family means adding a line here. */
 static const tap_family *const families[] = {
     &tap_family_llava,    &tap_family_llava_next, &tap_family_llava_onevision,
-    &tap_family_idefics3, &tap_family_phi3,
+    &tap_family_idefics3, &tap_family_phi3,       &tap_family_prismatic,
+    &tap_family_clip,     &tap_family_open_clip,
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+enum { LIST_BYTES = 256 };
+
+static void list_families(char list[LIST_BYTES])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        n += (size_t)snprintf(list + n, LIST_BYTES - n, "%s%s", i ? ", " : "",
+                              families[i]->name);
+        assert(n < LIST_BYTES);
+    }
+}
 
 static tap_status find_family(const tap_family **out, const tap_json_at *config,
                               tap_error *err)
 {
     const char *type = NULL;
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (families[i]->recognises && families[i]->recognises(config)) {
+            *out = families[i];
+            return TAP_OK;
+        }
     TAP_TRY(tap_json_text(&type, config, "model_type", NULL, err));
-    char list[256] = "";
-    size_t n = 0;
     for (size_t i = 0; i < N_FAMILIES; i++) {
         for (int k = 0; k < 2; k++) {
             const char *own = families[i]->model_types[k];
@@ -33,10 +49,9 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
                 return TAP_OK;
             }
         }
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "",
-                              families[i]->name);
-        assert(n < sizeof list);
     }
+    char list[LIST_BYTES];
+    list_families(list);
     return TAP_FAIL(err, TAP_EUNSUPPORTED,
                     "cannot use '%s': no family has the model_type found, '%.60s'; "
                     "families: %s",
@@ -70,6 +85,11 @@ static tap_status read_spec(tap_spec *out, const json_t *config,
                                 "image_processor.", err));
     const tap_family *family = NULL;
     TAP_TRY(find_family(&family, &files.config, err));
+    if (!processor && !family->recognises)
+        return TAP_FAIL(err, TAP_EIO,
+                        "cannot open model '%s': it holds no preprocessor_config.json "
+                        "and no processor_config.json with an \"image_processor\"",
+                        processor_path);
     tap_spec spec = {.names = family->names,
                      .n_names = family->n_names,
                      .merge = 1,
@@ -102,7 +122,8 @@ tap_status tap_spec_parse(tap_spec *out, const char *config, size_t n_config,
 }
 
 /* The file with the image processor's settings: processor_config.json if it holds them,
- * else preprocessor_config.json; the order in which transformers looks. */
+ * else preprocessor_config.json; the order in which transformers looks. *root is NULL if
+ * there is neither, and *path the directory. */
 static tap_status read_processor(json_t **root, char **path, const char *directory,
                                  tap_error *err)
 {
@@ -117,12 +138,31 @@ static tap_status read_processor(json_t **root, char **path, const char *directo
     tap_free(*path);
     *path = NULL;
     TAP_TRY(tap_path_join(path, directory, "preprocessor_config.json", err));
-    if (!tap_file_exists(*path))
-        return TAP_FAIL(err, TAP_EIO,
-                        "cannot open model '%s': it holds no preprocessor_config.json "
-                        "and no processor_config.json with an \"image_processor\"",
-                        directory);
+    if (!tap_file_exists(*path)) {
+        tap_free(*path);
+        *path = NULL;
+        return tap_text_copy(path, directory, strlen(directory), err);
+    }
     return tap_json_read(root, *path, MAX_CONFIG_BYTES, err);
+}
+
+/* config.json, or what OpenCLIP calls its own. */
+static tap_status find_config(char **path, const char *directory, tap_error *err)
+{
+    static const char *const names[] = {"config.json", "open_clip_config.json"};
+    char list[LIST_BYTES];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        TAP_TRY(tap_path_join(path, directory, names[i], err));
+        if (tap_file_exists(*path))
+            return TAP_OK;
+        tap_free(*path);
+        *path = NULL;
+    }
+    list_families(list);
+    return TAP_FAIL(err, TAP_EIO,
+                    "cannot open model '%s': it holds no config.json that says what "
+                    "the model is (OpenCLIP: open_clip_config.json); families: %s",
+                    directory, list);
 }
 
 tap_status tap_spec_read(tap_spec *out, const char *directory, tap_error *err)
@@ -135,7 +175,7 @@ tap_status tap_spec_read(tap_spec *out, const char *directory, tap_error *err)
                         "cannot open model '%s': it is not a directory with a "
                         "config.json",
                         directory);
-    TAP_TRY_OUT(tap_path_join(&config_path, directory, "config.json", err));
+    TAP_TRY_OUT(find_config(&config_path, directory, err));
     TAP_TRY_OUT(tap_json_read(&config, config_path, MAX_CONFIG_BYTES, err));
     TAP_TRY_OUT(read_processor(&processor, &processor_path, directory, err));
     TAP_TRY_OUT(read_spec(out, config, config_path, processor, processor_path, err));

@@ -7,7 +7,7 @@
 #include "model/spec.h"
 
 /* What a family's reader gets: config.json, and the object with the image processor's
- * settings. */
+ * settings (NULL only where the family recognises its own config: it has no such file). */
 typedef struct tap_spec_files {
     tap_json_at config, processor;
 } tap_spec_files;
@@ -16,15 +16,17 @@ typedef struct tap_spec_files {
  * chat template than the family's. */
 typedef struct tap_family {
     const char *name;           /* "llava-1.5" */
-    const char *model_types[2]; /* in config.json; the second may be NULL */
-    const char *chat;           /* template of its questions (template.h) */
+    const char *model_types[2]; /* in config.json; NULL where there is none */
+    bool (*recognises)(const tap_json_at *config); /* a config without model_type */
+    const char *chat; /* template of its questions (template.h) */
     const tap_name_rule *names;
     size_t n_names;
     tap_status (*read)(tap_spec *out, const tap_spec_files *files, tap_error *err);
 } tap_family;
 
 extern const tap_family tap_family_llava, tap_family_llava_next,
-    tap_family_llava_onevision, tap_family_idefics3, tap_family_phi3;
+    tap_family_llava_onevision, tap_family_idefics3, tap_family_phi3,
+    tap_family_prismatic, tap_family_clip, tap_family_open_clip;
 
 /* A tower by its model_type (`absent` where the config does not say). at->object NULL: the
  * sizes of ViT-L/14 at 336 px, as in LLaVA's own class; keys absent from an object mean the

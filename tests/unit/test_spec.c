@@ -253,7 +253,8 @@ typedef struct refusal {
 static const refusal refusals[] = {
     {"{\"model_type\": \"qwen2_vl\"}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
-     "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision"},
+     "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision, "
+     "prismatic, clip, open_clip"},
     {"{\"model_type\": null}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'model_type' is missing, expected text"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
@@ -447,8 +448,10 @@ static void directories_without_their_files_are_refused(void **state)
     (void)state;
     char directory[SCRATCH_BYTES];
     scratch_open(directory);
-    expect_unread(directory, TAP_EIO, "cannot open '",
-                  "/config.json': No such file or directory");
+    expect_unread(directory, TAP_EIO, "cannot open model '",
+                  "': it holds no config.json that says what the model is (OpenCLIP: "
+                  "open_clip_config.json); families: llava-1.5, llava-next, "
+                  "llava-onevision, idefics3, phi-3-vision, prismatic, clip, open_clip");
     scratch_write_text(directory, "config.json", hub_config);
     expect_unread(
         directory, TAP_EIO, "cannot open model '",

@@ -1,0 +1,50 @@
+# Every family: patches on both grids, pictures, states; what an encoder alone cannot do and
+# what no family reads is said in a sentence.
+F=$ROOT/tests/golden/families
+I=$F/wide.png
+for family in llava-next:70 llava-next-mistral:70 llava-onevision:44 smolvlm:52 idefics3:4 \
+    phi-3-vision:27 prismatic:16 clip:17 open_clip:10; do
+    name=${family%:*}
+    expect 0 tapetum patches "$F/$name" "$I" --mask "$F/mask.png" --json -o "$name.png" \
+        >"$name.json"
+    grep -q "\"n_tokens\": *${family#*:}," "$name.json" ||
+        fail "$name: $(grep -o '"n_tokens": *[0-9]*' "$name.json")"
+    [ -s "$name.png" ] || fail "$name: no picture"
+    expect 0 tapetum inspect "$F/$name" >"$name.txt"
+    expect 0 tapetum trace "$F/$name" "$I" --sites 'vision.depth.*,projector.out' \
+        -o "$name.safetensors"
+done
+grep -q '"kind": *"row_end"' phi-3-vision.json || fail "no newlines in phi-3-vision"
+grep -q '"kind": *"separator"' phi-3-vision.json || fail "no separator in phi-3-vision"
+expect 0 tapetum patches "$F/smolvlm" "$I" --mask "$F/mask.png" >grid.txt
+grep -q 'of 52 decoder tokens' grid.txt || fail "no decoder grid: $(tail -2 grid.txt)"
+
+# an encoder alone has no words
+for name in clip open_clip; do
+    expect 1 tapetum lens "$F/$name" "$I" --label ear 2>err
+    grep -q 'vision encoder without a decoder' err || fail "$name: $(cat err)"
+    expect 1 tapetum generate "$F/$name" "$I" --prompt 'What?' 2>err
+    grep -q 'vision encoder without a decoder' err || fail "$name: $(cat err)"
+done
+
+# what is not a model of a family
+mkdir other
+echo x >other/model.gguf
+expect 1 tapetum inspect other 2>err
+grep -q 'holds no config.json' err && grep -q 'families: llava-1.5' err || fail "$(cat err)"
+echo '{"model_type": "qwen2_vl"}' >other/config.json
+expect 1 tapetum inspect other 2>err
+grep -q "model_type found, 'qwen2_vl'; families: llava-1.5" err || fail "$(cat err)"
+mkdir fused
+cp "$F"/prismatic/tokenizer.json fused
+sed 's/clip-vit-l-336px/dinosiglip-vit-so-384px/' "$F/prismatic/config.json" >fused/config.json
+expect 1 tapetum inspect fused 2>err
+grep -q "'dinosiglip-vit-so-384px'; towers that fuse two encoders" err || fail "$(cat err)"
+
+# an index that names a tensor which is not there
+cp -R "$F/llava-next-mistral" broken
+sed 's/"weight_map": {/&"ghost.weight": "model-00001-of-00002.safetensors",/' \
+    "$F/llava-next-mistral/model.safetensors.index.json" >broken/model.safetensors.index.json
+expect 1 tapetum inspect broken 2>err
+grep -q "places tensor 'ghost.weight' in 'model-00001-of-00002.safetensors', which does not" err ||
+    fail "$(cat err)"
