@@ -39,7 +39,7 @@ from transformers import (CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionMod
                           LlavaNextForConditionalGeneration, LlavaNextProcessor,
                           LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration,
                           Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
-                          SiglipVisionConfig, SmolVLMConfig, SmolVLMForConditionalGeneration)
+                          SiglipVisionConfig, SiglipVisionModel, SmolVLMConfig, SmolVLMForConditionalGeneration)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import (
     Idefics3ImageProcessorPil)
@@ -47,6 +47,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil)
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil)
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
@@ -711,12 +712,11 @@ def make_prismatic(directory, tok, vocab, photos):
 
 # ---- CLIP alone, in the layouts of Hugging Face and of OpenCLIP ----
 
-def expect_encoder(name, directory, model, prepare, photos):
-    tower = model.vision_model
+def expect_encoder(name, directory, tower, has_cls, project, prepare, photos):
     layers = tower.encoder.layers
-    n_rows = (tower.config.image_size // tower.config.patch_size) ** 2 + 1
+    n_rows = (tower.config.image_size // tower.config.patch_size) ** 2 + has_cls
     rows = torch.arange(n_rows)
-    groups = {"vision": {"all": rows >= 0, "cls": rows == 0, "image": rows > 0}}
+    groups = {"vision": {"all": rows >= 0, "cls": rows < has_cls, "image": rows >= has_cls}}
     out = {}
     for picture, image in photos.items():
         pixels = prepare(image)
@@ -737,11 +737,7 @@ def expect_encoder(name, directory, model, prepare, photos):
             with torch.no_grad():
                 states = tower(pixels, output_hidden_states=True).hidden_states
                 features = tower.post_layernorm(states[-1])
-                joint = model.visual_projection(features)
-                if not hooks:
-                    image_embeds = model.get_image_features(pixels)
-                    image_embeds = getattr(image_embeds, "pooler_output", image_embeds)
-                    assert torch.allclose(image_embeds[0], joint[0, 0], atol=1e-5)
+                joint = project(features, pixels if not hooks else None)
             for h in hooks:
                 h.remove()
             stages = {f"vision.depth.{d}": s for d, s in enumerate(states)}
@@ -752,11 +748,43 @@ def expect_encoder(name, directory, model, prepare, photos):
             stages |= {"vision.features": features, "projector.out": joint}
             for stage, value in stages.items():
                 out[f"{picture}/{condition}/{stage}"] = (
-                    value.reshape(-1, value.shape[-1]).contiguous().float())
+                    value.reshape(-1, value.shape[-1]).float().clone().contiguous())
             print(f"{name} {picture} {condition} {n_rows} rows")
     meta = {f"condition.{k}": CONDITIONS[k] for k in ("clean", "encoder")}
     meta["made by"] = f"torch {torch.__version__}, transformers {transformers.__version__}"
     save_sorted(out, f"{directory}/expected.safetensors", meta)
+
+
+def joint_of(model):
+    """All rows projected; of the clean run row 0 is checked against the model's own answer."""
+    def project(features, pixels):
+        joint = model.visual_projection(features)
+        if pixels is not None:
+            own = model.get_image_features(pixels)
+            own = getattr(own, "pooler_output", own)
+            assert torch.allclose(own[0], joint[0, 0], atol=1e-5)
+        return joint
+    return project
+
+
+def make_siglip(directory, tok, vocab, photos):
+    side, patch = 30, 8
+    model = SiglipVisionModel(SiglipVisionConfig(
+        hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=3,
+        image_size=side, patch_size=patch, attn_implementation="eager"))
+    fill_weights(model, 19)
+    round_to_bf16(model)
+    model.eval()
+    model.config.save_pretrained(directory)
+    tower = model.vision_model if hasattr(model, "vision_model") else model
+    save_tensors({f"vision_model.{k.removeprefix('vision_model.')}":
+                  v.to(torch.bfloat16).clone() for k, v in model.state_dict().items()},
+                 directory)
+    images = SiglipImageProcessorPil(size={"height": side, "width": side})
+    images.save_pretrained(directory)
+    expect_encoder("siglip", directory, tower, 0, lambda features, _pixels: features,
+                   lambda image: images(images=image, return_tensors="pt")["pixel_values"],
+                   photos)
 
 
 def tiny_clip(side, patch):
@@ -782,7 +810,7 @@ def make_clip(directory, tok, vocab, photos):
     images = CLIPImageProcessorPil(size={"shortest_edge": side},
                                    crop_size={"height": side, "width": side})
     images.save_pretrained(directory)
-    expect_encoder("clip", directory, model,
+    expect_encoder("clip", directory, model.vision_model, 1, joint_of(model),
                    lambda image: images(images=image, return_tensors="pt")["pixel_values"],
                    photos)
 
@@ -817,7 +845,7 @@ def make_open_clip(directory, tok, vocab, photos):
             tensors[f"visual.{'ln_pre' if stem == 'norm_pre' else 'ln_post'}.{end}"] = value
     tensors = {k: v.detach().to(torch.bfloat16).contiguous().clone() for k, v in tensors.items()}
     save_file(tensors, f"{directory}/open_clip_model.safetensors")
-    expect_encoder("open_clip", directory, model,
+    expect_encoder("open_clip", directory, model.vision_model, 1, joint_of(model),
                    lambda image: to_pixels(torchvision_resize(image, side)), photos)
 
 
@@ -829,6 +857,7 @@ FAMILIES = {"llava-next": (make_llava_next, ()),
             "prismatic": (make_prismatic, ()),
             "clip": (make_clip, ()),
             "open_clip": (make_open_clip, ()),
+            "siglip": (make_siglip, ()),
             "phi-3-vision": (make_phi3, ("<|user|>", "<|end|>", "<|assistant|>"))}
 
 
@@ -851,7 +880,7 @@ def main():
         os.makedirs(directory)
         tok = make_tokenizer(more)
         vocab = -(-tok.get_vocab_size() // 32) * 32
-        if "clip" not in name:
+        if "clip" not in name and name != "siglip":
             with open(f"{directory}/tokenizer.json", "w", encoding="utf-8") as f:
                 f.write(tok.to_str(pretty=False) + "\n")
         make(directory, tok, vocab, photos)

@@ -45,6 +45,26 @@ static void put_stack(const char *name, const tap_stack_spec *s)
     printf(", d_mlp %d\n", s->d_mlp);
 }
 
+/* What a photograph of ordinary size becomes. */
+typedef struct sample {
+    int n_tiles;
+    int64_t n_slots;
+} sample;
+
+enum { SAMPLE_WIDTH = 640, SAMPLE_HEIGHT = 480 };
+
+static tap_status take_sample(sample *out, const tap_spec *spec, tap_error *err)
+{
+    tap_geometry g;
+    tap_layout layout;
+    TAP_TRY(tap_preprocess_geometry(&g, SAMPLE_WIDTH, SAMPLE_HEIGHT, &spec->preprocess,
+                                    err));
+    TAP_TRY(tap_layout_compile(&layout, spec, &g, err));
+    *out = (sample){g.n_tiles, layout.n_slots};
+    tap_layout_clear(&layout);
+    return TAP_OK;
+}
+
 tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
 {
     if (tap_args_flag(cli->args, "sites"))
@@ -60,20 +80,25 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
     const tap_spec *spec = &model->spec;
     const tap_vision_spec *v = &spec->vision;
     const int side = v->side_px / v->patch_px;
-    const int64_t n_tok = (int64_t)side * side + 32;
+    sample photo;
+    TAP_TRY_OUT(take_sample(&photo, spec, err));
     const tap_run_options options = {.n_threads = cli->n_threads};
-    const size_t bytes = tap_run_bytes(model, 2, 4, 1, n_tok, &options);
+    const size_t bytes =
+        tap_run_bytes(model, 2, 4, photo.n_tiles, photo.n_slots + 32, &options);
     const int64_t weight_bytes = tap_weights_bytes(model->weights);
     if (cli->json) {
         TAP_TRY_OUT(tap_cli_put_json(
             json_pack(
-                "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s}",
+                "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s, "
+                "s:{s:i, s:i, s:i, s:I}}",
                 "family", spec->family, "vision", stack_json(&v->stack), "lm",
                 stack_json(&spec->lm.stack), "vision_blocks_read", v->n_blocks_read,
                 "side_px", v->side_px, "patch_px", v->patch_px, "n_rows", side,
                 "n_cols", side, "d_vocab", (json_int_t)spec->lm.d_vocab, "weight_bytes",
                 (json_int_t)weight_bytes, "state_bytes_4_conditions", (json_int_t)bytes,
-                "hash", tap_weights_hash(model->weights), "prompt", spec->prompt),
+                "hash", tap_weights_hash(model->weights), "prompt", spec->prompt,
+                "photo", "width", SAMPLE_WIDTH, "height", SAMPLE_HEIGHT, "n_tiles",
+                photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots),
             err));
         goto out;
     }
@@ -86,11 +111,20 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         !v->has_cls    ? "absent"
         : v->keeps_cls ? "kept"
                        : "dropped");
-    put_stack("lm", &spec->lm.stack);
-    printf("        %lld words, rope theta %g, head %s\n", (long long)spec->lm.d_vocab,
-           spec->lm.rope.theta,
-           spec->lm.tied_head ? "tied to the embedding" : "untied");
-    printf("prompt: %s\n", spec->prompt);
+    printf(
+        "        a photograph of %d x %d px becomes %d tile%s and %lld image tokens\n",
+        SAMPLE_WIDTH, SAMPLE_HEIGHT, photo.n_tiles, photo.n_tiles == 1 ? "" : "s",
+        (long long)photo.n_slots);
+    if (spec->lm.stack.n_blocks == 0) {
+        printf("lm:     none, an encoder alone\n");
+    } else {
+        put_stack("lm", &spec->lm.stack);
+        printf("        %lld words, rope theta %g%s, head %s\n",
+               (long long)spec->lm.d_vocab, spec->lm.rope.theta,
+               spec->lm.rope.n_factors ? " with short and long factors" : "",
+               spec->lm.tied_head ? "tied to the embedding" : "untied");
+        printf("prompt: %s\n", spec->prompt);
+    }
     printf("memory: %.2f GiB of weights stay mapped, %.2f GiB for one image under four "
            "conditions\n",
            (double)weight_bytes / 0x1p30, (double)bytes / 0x1p30);

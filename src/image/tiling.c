@@ -261,6 +261,15 @@ tap_status tap_tiling_geometry(tap_geometry *geometry, int64_t width, int64_t he
                                .n_rows = n,
                                .n_cols = n};
     map_tiles(geometry, &m);
+    for (int t = 0; t < geometry->n_tiles; t++) { /* areas stay within 64 bits */
+        const tap_tile *tile = &geometry->tiles[t];
+        const double across = (double)spec->patch_px * (double)tile->x.den;
+        if (across * (double)spec->patch_px * (double)tile->y.den > 4e18)
+            return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                            "an image of %lld x %lld pixels in tiles of %d is too "
+                            "large to be covered exactly; make it smaller",
+                            (long long)width, (long long)height, spec->side_px);
+    }
     return TAP_OK;
 }
 

@@ -64,6 +64,8 @@ static void run_maps(tap_pass *pass, float *out, const float *in, float *hidden,
     const tap_kernels *k = job->kernels;
     const int64_t d = spec->d_projector_out;
     int64_t d_in = spec->d_projector_in;
+    if (spec->n_projector_maps == 0)
+        memcpy(out, in, (size_t)(n * d) * sizeof *out);
     for (int i = 0; i < spec->n_projector_maps; i++) {
         const tap_affine *map = &job->model->projector[i];
         float *to = (spec->n_projector_maps - i) % 2 ? out : hidden;

@@ -1,6 +1,6 @@
-/* Bare CLIP encoders, without a decoder: every row of the last state, normed and projected
- * into the space that pictures share with texts. Two layouts: Hugging Face's (config.json)
- * and OpenCLIP's (open_clip_config.json).
+/* Bare encoders, without a decoder: every row of the last state, normed and, of CLIP,
+ * projected into the space that pictures share with texts. CLIP in two layouts: Hugging
+ * Face's (config.json) and OpenCLIP's (open_clip_config.json); SigLIP in Hugging Face's.
  *
  * Source: transformers' modeling_clip.py; open_clip's transformer.py, factory.py and
  * transform.py. */
@@ -82,6 +82,39 @@ const tap_family tap_family_clip = {
     .read = read_clip,
 };
 
+static tap_status read_siglip(tap_spec *out, const tap_spec_files *files,
+                              tap_error *err)
+{
+    const tap_json_at *config = &files->config;
+    const char *type = NULL;
+    tap_json_at vision = *config;
+    TAP_TRY(tap_json_text(&type, config, "model_type", "siglip", err));
+    if (strcmp(type, "siglip") == 0) {
+        TAP_TRY(
+            tap_json_object(&vision, config, "vision_config", "vision_config.", err));
+        if (!vision.object)
+            return TAP_FAIL(err, TAP_EFORMAT,
+                            "cannot read '%s': 'vision_config' is missing, expected "
+                            "the sizes of the tower",
+                            config->path);
+    }
+    TAP_TRY(tap_spec_read_tower(&out->vision, &vision, "siglip_vision_model", err));
+    finish(out, 0);
+    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
+                                "SiglipImageProcessor", &out->vision, err));
+    return tap_spec_demand_fit(&out->preprocess, TAP_FIT_CROP, TAP_FIT_SQUASH,
+                               &files->processor, err);
+}
+
+const tap_family tap_family_siglip = {
+    .name = "siglip",
+    .model_types = {"siglip", "siglip_vision_model"},
+    .chat = "plain",
+    .names = names,
+    .n_names = sizeof names / sizeof names[0],
+    .read = read_siglip,
+};
+
 static bool is_open_clip(const tap_json_at *config)
 {
     return json_is_object(tap_json_find(config, "model_cfg"));
@@ -123,10 +156,15 @@ static tap_status read_open_tower(tap_vision_spec *v, const tap_json_at *at,
                         at->path, at->place, s->d_model, s->d_head);
     s->n_heads = s->n_kv_heads = s->d_model / s->d_head;
     s->d_mlp = (int)(s->d_model * ratio);
+    if (s->d_mlp < 1 || s->d_mlp > 1000000)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot read '%s': '%smlp_ratio' %g times 'width' %d is not a "
+                        "width from 1 to 1000000",
+                        at->path, at->place, ratio, s->d_model);
     s->norm_eps = 1e-5;
     s->act = quick_gelu ? TAP_ACT_QUICK_GELU : TAP_ACT_GELU_ERF;
     v->has_cls = v->has_pre_norm = true;
-    return TAP_OK;
+    return tap_spec_check_grid(v, at, err);
 }
 
 static tap_status read_open_image(tap_preprocess_spec *p, const tap_json_at *at,

@@ -98,6 +98,13 @@ static tap_status read_idefics3(tap_spec *out, const tap_spec_files *files,
                         "cannot read '%s': 'scale_factor' %d does not divide the "
                         "tower's %lld patches a side",
                         config->path, out->merge, (long long)tap_vision_side(v));
+    if ((int64_t)v->stack.d_model * out->merge * out->merge > 1 << 24)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot read '%s': 'scale_factor' %d makes rows of %lld values "
+                        "of the tower's %d, expected at most %d",
+                        config->path, out->merge,
+                        (long long)v->stack.d_model * out->merge * out->merge,
+                        v->stack.d_model, 1 << 24);
     TAP_TRY(tap_spec_read_text(&out->lm, &text, "llama", err));
     bool tied = false;
     TAP_TRY(tap_json_bool(&tied, config, "tie_word_embeddings", false, err));

@@ -8,6 +8,7 @@ enum {
     MAX_WIDTH = 1000000,
     MAX_BLOCKS = 1000,
     MAX_SIDE_PX = 16384,
+    MAX_GRID = 1024,
     MAX_VOCAB = 1 << 24,
     MAX_POSITIONS = 1 << 30
 };
@@ -91,6 +92,17 @@ static tap_status check_heads(const tap_stack_spec *s, const tap_json_at *at,
     return TAP_OK;
 }
 
+tap_status tap_spec_check_grid(const tap_vision_spec *v, const tap_json_at *at,
+                               tap_error *err)
+{
+    if (tap_vision_side(v) <= MAX_GRID)
+        return TAP_OK;
+    return TAP_FAIL(err, TAP_EFORMAT,
+                    "cannot read '%s': patches of %d pixels would make a grid of %lld "
+                    "a side, expected at most %d",
+                    at->path, v->patch_px, (long long)tap_vision_side(v), MAX_GRID);
+}
+
 /* What keys that are absent mean, by the class of the tower. */
 typedef struct tower_class {
     const char *model_type;
@@ -167,6 +179,7 @@ tap_status tap_spec_read_tower(tap_vision_spec *out, const tap_json_at *at,
         return TAP_FAIL(err, TAP_EFORMAT,
                         "cannot read '%s': '%simage_size' %d is below 'patch_size' %d",
                         at->path, at->place, v.side_px, v.patch_px);
+    TAP_TRY(tap_spec_check_grid(&v, at, err));
     int n_channels = 0;
     TAP_TRY(tap_spec_read_size(&n_channels, at, "num_channels", 3, 3, 3, err));
     *out = v;

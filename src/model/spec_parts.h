@@ -26,7 +26,7 @@ typedef struct tap_family {
 
 extern const tap_family tap_family_llava, tap_family_llava_next,
     tap_family_llava_onevision, tap_family_idefics3, tap_family_phi3,
-    tap_family_prismatic, tap_family_clip, tap_family_open_clip;
+    tap_family_prismatic, tap_family_clip, tap_family_open_clip, tap_family_siglip;
 
 /* A tower by its model_type (`absent` where the config does not say). at->object NULL: the
  * sizes of ViT-L/14 at 336 px, as in LLaVA's own class; keys absent from an object mean the
@@ -34,6 +34,10 @@ extern const tap_family tap_family_llava, tap_family_llava_next,
 TAP_NODISCARD tap_status tap_spec_read_tower(tap_vision_spec *out,
                                              const tap_json_at *at, const char *absent,
                                              tap_error *err);
+
+/* Patches of a tile can be counted in 32 bits, all tiles together. */
+TAP_NODISCARD tap_status tap_spec_check_grid(const tap_vision_spec *vision,
+                                             const tap_json_at *at, tap_error *err);
 
 /* A decoder by its model_type: llama, mistral, qwen2, phi3; absent keys mean the defaults of
  * its class. Rotary scaling other than "default" and "longrope" is TAP_EUNSUPPORTED. */

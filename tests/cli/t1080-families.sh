@@ -3,7 +3,7 @@
 F=$ROOT/tests/golden/families
 I=$F/wide.png
 for family in llava-next:70 llava-next-mistral:70 llava-onevision:44 smolvlm:52 idefics3:4 \
-    phi-3-vision:27 prismatic:16 clip:17 open_clip:10; do
+    phi-3-vision:27 prismatic:16 clip:17 open_clip:10 siglip:9; do
     name=${family%:*}
     expect 0 tapetum patches "$F/$name" "$I" --mask "$F/mask.png" --json -o "$name.png" \
         >"$name.json"
@@ -20,7 +20,7 @@ expect 0 tapetum patches "$F/smolvlm" "$I" --mask "$F/mask.png" >grid.txt
 grep -q 'of 52 decoder tokens' grid.txt || fail "no decoder grid: $(tail -2 grid.txt)"
 
 # an encoder alone has no words
-for name in clip open_clip; do
+for name in clip open_clip siglip; do
     expect 1 tapetum lens "$F/$name" "$I" --label ear 2>err
     grep -q 'vision encoder without a decoder' err || fail "$name: $(cat err)"
     expect 1 tapetum generate "$F/$name" "$I" --prompt 'What?' 2>err

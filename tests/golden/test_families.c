@@ -161,11 +161,8 @@ static void run_picture(golden *g, const tap_kernels *kernels)
     check_input(g);
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
     check(tap_group_compile(&groups, &input, &err), &err);
-    const tap_spec *spec = &g->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &g->model->spec);
     int64_t n_conditions = 0;
     for (int c = 0; c < N_CONDITIONS; c++) {
         char key[48];
@@ -281,6 +278,12 @@ static void open_clip_alone(void **state)
     run_family("open_clip");
 }
 
+static void siglip_alone(void **state)
+{
+    (void)state;
+    run_family("siglip");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +296,7 @@ int main(void)
         cmocka_unit_test(prismatic_from_a_torch_file),
         cmocka_unit_test(clip_alone),
         cmocka_unit_test(open_clip_alone),
+        cmocka_unit_test(siglip_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,7 +254,12 @@ static const refusal refusals[] = {
     {"{\"model_type\": \"qwen2_vl\"}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
      "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision, "
-     "prismatic, clip, open_clip"},
+     "prismatic, clip, open_clip, siglip"},
+    {"{\"model_type\": \"xgenmm\"}", "{}", TAP_EUNSUPPORTED,
+     "cannot use 'config.json': xGen-MM (BLIP-3) is not read: its perceiver makes 128 "
+     "queries of each tile, which stand for no patches, so readouts of patches would apply "
+     "to its encoder alone; open the encoder's own directory (family siglip, or open_clip "
+     "for version 1)"},
     {"{\"model_type\": null}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'model_type' is missing, expected text"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
@@ -448,10 +453,12 @@ static void directories_without_their_files_are_refused(void **state)
     (void)state;
     char directory[SCRATCH_BYTES];
     scratch_open(directory);
-    expect_unread(directory, TAP_EIO, "cannot open model '",
-                  "': it holds no config.json that says what the model is (OpenCLIP: "
-                  "open_clip_config.json); families: llava-1.5, llava-next, "
-                  "llava-onevision, idefics3, phi-3-vision, prismatic, clip, open_clip");
+    expect_unread(
+        directory, TAP_EIO, "cannot open model '",
+        "': it holds no config.json that says what the model is (OpenCLIP: "
+        "open_clip_config.json); families: llava-1.5, llava-next, "
+        "llava-onevision, idefics3, phi-3-vision, prismatic, clip, open_clip, "
+        "siglip");
     scratch_write_text(directory, "config.json", hub_config);
     expect_unread(
         directory, TAP_EIO, "cannot open model '",
