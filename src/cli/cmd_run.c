@@ -1,5 +1,6 @@
 /* tapetum run: the sweep of an experiment file into results.db; resumes by itself. */
 #include "cli/commands.h"
+#include "hook/plan.h"
 #include "cli/progress.h"
 #include "lab/sweep.h"
 
@@ -97,9 +98,16 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
         (long long)c.n_excluded, experiment->n_conditions, (long long)c.n_plans,
         flop * 1e-9, unshared * 1e-9, (double)c.state_bytes / 0x1p20,
         (double)c.weight_bytes / 0x1p20, (double)c.memory_bytes / 0x1p20);
-    for (size_t i = 0; i < experiment->n_conditions; i++)
-        printf("  %-16s %s\n", experiment->conditions[i].name,
-               experiment->conditions[i].text);
+    for (size_t i = 0; i < experiment->n_conditions; i++) {
+        tap_condition *condition = NULL;
+        TAP_TRY(tap_condition_parse(&condition, experiment->conditions[i].text, err));
+        printf("  %-16s %s\n%s", experiment->conditions[i].name,
+               experiment->conditions[i].text,
+               tap_condition_names(condition, "reg")
+                   ? "                   reg: high-norm tokens of a clean run of each image\n"
+                   : "");
+        tap_condition_free(condition);
+    }
     return TAP_OK;
 }
 

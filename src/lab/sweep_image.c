@@ -207,26 +207,40 @@ static tap_status keep_plan(int64_t *variant, tap_sweep_image *image, size_t *ca
     return TAP_OK;
 }
 
+/* patch(NAME) finds a condition that stands before this one in the experiment. */
 static tap_status compile_plans(tap_sweep_image *image, tap_sweep_item *item,
                                 size_t *capacity, const tap_sweep_setup *setup,
                                 const tap_groups *groups, tap_error *err)
 {
+    const size_t n = (size_t)setup->n_conditions;
+    const char **names = NULL;
+    const tap_plan **plans = NULL;
     tap_plan_sizes sizes;
+    tap_status status = TAP_OK;
     tap_spec_plan_sizes(&sizes, &setup->model->spec);
-    TAP_TRY(tap_alloc(&item->variants, (size_t)setup->n_conditions,
-                      sizeof *item->variants, "plans", err));
+    TAP_TRY_OUT(tap_alloc(&names, n, sizeof *names, "plans", err));
+    TAP_TRY_OUT(tap_alloc(&plans, n, sizeof *plans, "plans", err));
+    TAP_TRY_OUT(tap_alloc(&item->variants, n, sizeof *item->variants, "plans", err));
     for (int64_t c = 0; c < setup->n_conditions; c++) {
+        const tap_plan_runs runs = {.names = names, .plans = plans, .n = c};
         tap_plan *plan = NULL;
-        const tap_status status =
-            tap_plan_compile(&plan, setup->conditions[c], groups, &sizes, err);
-        if (status != TAP_OK)
-            return tap_wrap(err, status, "condition '%s', image '%s', part '%s'",
-                            setup->experiment->conditions[c].name,
-                            tap_dataset_name(setup->dataset, image->id),
-                            item->part->name);
-        TAP_TRY(keep_plan(&item->variants[c], image, capacity, plan, err));
+        sizes.runs = &runs;
+        status = tap_plan_compile(&plan, setup->conditions[c], groups, &sizes, err);
+        if (status != TAP_OK) {
+            status = tap_wrap(err, status, "condition '%s', image '%s', part '%s'",
+                              setup->experiment->conditions[c].name,
+                              tap_dataset_name(setup->dataset, image->id),
+                              item->part->name);
+            goto out;
+        }
+        TAP_TRY_OUT(keep_plan(&item->variants[c], image, capacity, plan, err));
+        names[c] = setup->experiment->conditions[c].name;
+        plans[c] = image->plans[item->variants[c]];
     }
-    return TAP_OK;
+out:
+    tap_free(names);
+    tap_free(plans);
+    return status;
 }
 
 /* Coverages of an image: parts and objects, each computed once. */

@@ -8,10 +8,12 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../support/rig.h"
 #include "base/memory.h"
+#include "format/safetensors.h"
 #include "read/lens.h"
 
 static rig r;
@@ -351,6 +353,118 @@ static void rows_without_keys_follow_the_declared_rule(void **state)
     capture_clear(&c);
 }
 
+static void heads_sum_to_the_whole(void **state)
+{
+    (void)state;
+    static const char *const lm[] = {"", "lm[1]: zero all at z", "lm[1].h[1-]: zero all",
+                                     "lm[1].h[0,2-]: zero all", "lm[1].h[0-1,3]: zero all",
+                                     "lm[1].h[-2]: zero all"};
+    static const char *const vision[] = {
+        "",
+        "vision[1]: zero all at z",
+        "vision[1].h[1-]: zero all",
+        "vision[1].h[0,2-]: zero all",
+        "vision[1].h[0-1,3]: zero all",
+        "vision[1].h[-2]: zero all"};
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        capture c = rig_run(&r, 0, 1, s == TAP_LM ? lm : vision, 6, &plain);
+        const kept *out[6];
+        for (int i = 0; i < 6; i++)
+            out[i] = capture_find(&c, TAP_SITE_ATTN_OUT, (tap_stack)s, 1, 0, i);
+        double rms = 0.0, worst = 0.0;
+        const int64_t n = out[0]->n_rows * out[0]->d;
+        for (int64_t i = 0; i < n; i++) {
+            double sum = -3.0 * (double)out[1]->values[i]; /* each head adds the bias */
+            for (int h = 2; h < 6; h++)
+                sum += (double)out[h]->values[i];
+            rms += (double)out[0]->values[i] * (double)out[0]->values[i];
+            worst = fmax(worst, fabs(sum - (double)out[0]->values[i]));
+        }
+        assert_true(worst < 1e-5 * sqrt(rms / (double)n));
+        assert_false(kept_equal(out[2], out[3]));
+        capture_clear(&c);
+    }
+}
+
+static void the_receipt_says_what_was_edited(void **state)
+{
+    (void)state;
+    const char *const texts[] = {
+        "",
+        "vision: zero part; lm[1]: mean part; lm[1].h[0]: zero all at z",
+        "projector: noise(0.5,1) object at out; lm: zero part; lm[2]: steer(u,0) part",
+        "vision[0]: part <- all drop self empty self; lm[2]: permute(1) prefix"};
+    char file[160], text[320];
+    const float u[32] = {1.0F};
+    const tap_tensor shape = {.dtype = TAP_F32, .n_dims = 1, .shape = {32}};
+    const char *name = "u", *used[4];
+    tap_safetensors_out *out = NULL;
+    tap_error err;
+    (void)snprintf(file, sizeof file, "%s/u.safetensors", r.directory);
+    assert_int_equal(
+        tap_safetensors_create(&out, file, 1, &name, &shape, 0, NULL, NULL, &err), TAP_OK);
+    assert_int_equal(tap_safetensors_put(out, 0, 0, u, 32, &err), TAP_OK);
+    assert_int_equal(tap_safetensors_commit(out, &err), TAP_OK);
+    tap_safetensors_out_close(out);
+    (void)snprintf(text, sizeof text,
+                   "projector: noise(0.5,1) object at out; lm: zero part; lm[2]: "
+                   "steer(\"%s\",0) part",
+                   file);
+    for (int i = 0; i < 4; i++)
+        used[i] = i == 2 ? text : texts[i];
+    capture c = rig_run(&r, 0, 1, used, 4, &plain);
+    const tap_receipts *x = &c.receipts;
+    const int64_t n_lm = r.groups[0].stacks[TAP_LM].n_tok;
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        for (int b = -1; b < x->n_blocks[s]; b++)
+            assert_int_equal(tap_receipts_states(x, 0, 0, (tap_stack)s, b)->states_edited,
+                             0);
+    const tap_block_receipt *v = tap_receipts_states(x, 0, 1, TAP_VISION, -1);
+    assert_int_equal(v->states_edited, 3);
+    assert_int_equal(v->values_changed, 3 * 32);
+    assert_true(v->largest_change > 0.1);
+    assert_int_equal(tap_receipts_states(x, 0, 1, TAP_LM, 1)->states_edited, 3 + n_lm);
+    assert_int_equal(tap_receipts_states(x, 0, 1, TAP_LM, 2)->states_edited, 0);
+    assert_int_equal(tap_receipts_states(x, 0, 2, TAP_VISION, -1)->states_edited, 7);
+    assert_int_equal(tap_receipts_states(x, 0, 2, TAP_LM, -1)->states_edited, 3);
+    const tap_block_receipt *nothing = tap_receipts_states(x, 0, 2, TAP_LM, 2);
+    assert_int_equal(nothing->states_edited, 3);
+    assert_int_equal(nothing->values_changed, 0);
+    assert_true(nothing->largest_change <= 0.0);
+    assert_int_equal(tap_receipts_states(x, 0, 3, TAP_VISION, 0)->rows_kept_self, 3);
+    assert_int_equal(tap_receipts_states(x, 0, 3, TAP_VISION, 1)->rows_kept_self, 0);
+    capture_clear(&c);
+}
+
+/* A run that is read but was not asked for is computed and not handed on; patching all
+ * rows of the first block restores it. */
+static void patching_everything_gives_the_source(void **state)
+{
+    (void)state;
+    const char *const texts[] = {
+        "vision: image <- image|cls; lm: mean object; lm[0]: patch(clean) all",
+        "lm[0-1]: part <- outside; lm[2]: patch(clean) all at resid_post",
+        "lm[1]: patch(clean) part&outside"};
+    const char *const alone[] = {"", "lm: part <- outside"};
+    capture c = rig_run(&r, 0, 1, texts, 3, &plain);
+    capture d = rig_run(&r, 0, 1, alone, 2, &plain);
+    for (int b = 0; b < 3; b++) {
+        const kept *clean = capture_find(&d, TAP_SITE_RESID_POST, TAP_LM, b, 0, 0);
+        assert_true(
+            kept_equal(clean, capture_find(&c, TAP_SITE_RESID_POST, TAP_LM, b, 0, 0)));
+        assert_true(
+            kept_equal(clean, capture_find(&c, TAP_SITE_RESID_POST, TAP_LM, b, 0, 2)));
+        assert_int_equal(
+            kept_equal(clean, capture_find(&c, TAP_SITE_RESID_POST, TAP_LM, b, 0, 1)),
+            b == 2);
+    }
+    for (size_t i = 0; i < c.n; i++)
+        assert_true(c.states[i].condition < 3);
+    assert_int_equal(c.receipts.n_conditions, 3);
+    capture_clear(&c);
+    capture_clear(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +481,9 @@ int main(void)
         cmocka_unit_test(the_same_bits_alone_and_in_a_batch),
         cmocka_unit_test(the_order_of_conditions_does_not_matter),
         cmocka_unit_test(rows_without_keys_follow_the_declared_rule),
+        cmocka_unit_test(heads_sum_to_the_whole),
+        cmocka_unit_test(the_receipt_says_what_was_edited),
+        cmocka_unit_test(patching_everything_gives_the_source),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }
