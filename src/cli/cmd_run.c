@@ -1,7 +1,7 @@
 /* tapetum run: the sweep of an experiment file into results.db; resumes by itself. */
 #include "cli/commands.h"
-#include "hook/plan.h"
 #include "cli/progress.h"
+#include "hook/plan.h"
 #include "lab/sweep.h"
 
 #include <stdlib.h>
@@ -101,11 +101,12 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
     for (size_t i = 0; i < experiment->n_conditions; i++) {
         tap_condition *condition = NULL;
         TAP_TRY(tap_condition_parse(&condition, experiment->conditions[i].text, err));
-        printf("  %-16s %s\n%s", experiment->conditions[i].name,
-               experiment->conditions[i].text,
-               tap_condition_names(condition, "reg")
-                   ? "                   reg: high-norm tokens of a clean run of each image\n"
-                   : "");
+        printf(
+            "  %-16s %s\n%s", experiment->conditions[i].name,
+            experiment->conditions[i].text,
+            tap_condition_names(condition, "reg")
+                ? "                   reg: high-norm tokens of a clean run of each image\n"
+                : "");
         tap_condition_free(condition);
     }
     return TAP_OK;

@@ -44,8 +44,9 @@ static tap_status compile_all(tap_subject *s, tap_error *err)
     TAP_TRY(tap_alloc(&s->canonical, n, sizeof(char *), "plans", err));
     for (size_t c = 0; c < n; c++) {
         /* patch(NAME) finds a condition typed before this one under the name typed */
-        const tap_plan_runs runs = {
-            .names = s->texts, .plans = (const tap_plan *const *)s->plans, .n = (int64_t)c};
+        const tap_plan_runs runs = {.names = s->texts,
+                                    .plans = (const tap_plan *const *)s->plans,
+                                    .n = (int64_t)c};
         tap_condition *condition = NULL;
         sizes.runs = &runs;
         TAP_TRY(tap_condition_parse(&condition, s->texts[c], err));

@@ -26,8 +26,9 @@ typedef struct desk {
     const float *values; /* [n_rows][d] as they were */
     const float *patch;  /* [edit->n_rows][d], or NULL */
     float *made;         /* [n_rows][d] */
-    int64_t n_rows, d;
-    int64_t n_active; /* edited rows that were run */
+    int64_t first, n_rows,
+        d;          /* rows first .. first + n_rows of the sequence are here */
+    int64_t lo, hi; /* edited rows that are here: edit->rows[lo .. hi) */
 } desk;
 
 static int64_t n_spans(const tap_edit *e)
@@ -63,15 +64,15 @@ static double project(const desk *k, const float *row)
 static void make_mean(const desk *k, int64_t begin, int64_t end)
 {
     const tap_edit *e = k->edit;
-    float *first = k->made + e->rows[0] * k->d;
+    float *first = k->made + (e->rows[k->lo] - k->first) * k->d;
     for (int64_t c = begin; c < end; c++) {
         double sum = 0.0;
         for (int64_t i = 0; i < e->n_from; i++)
-            sum += (double)k->values[e->from[i] * k->d + c];
+            sum += (double)k->values[(e->from[i] - k->first) * k->d + c];
         first[c] = (float)(sum / (double)e->n_from);
     }
-    for (int64_t i = 1; i < k->n_active; i++)
-        memcpy(k->made + e->rows[i] * k->d + begin, first + begin,
+    for (int64_t i = k->lo + 1; i < k->hi; i++)
+        memcpy(k->made + (e->rows[i] - k->first) * k->d + begin, first + begin,
                (size_t)(end - begin) * sizeof *first);
 }
 
@@ -80,8 +81,9 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
                      double projection)
 {
     const tap_edit *e = k->edit;
-    const float *row = k->values + e->rows[i] * k->d, *from = row;
-    float *out = k->made + e->rows[i] * k->d;
+    const int64_t at = (e->rows[i] - k->first) * k->d;
+    const float *row = k->values + at, *from = row;
+    float *out = k->made + at;
     switch (e->kind) {
     case TAP_EDIT_ZERO:
         for (int64_t c = begin; c < end; c++)
@@ -104,7 +106,7 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
         return;
     case TAP_EDIT_PERMUTE:
     case TAP_EDIT_COPY:
-        from = k->values + e->from[i] * k->d;
+        from = k->values + (e->from[i] - k->first) * k->d;
         break;
     case TAP_EDIT_PATCH:
         from = k->patch + i * k->d;
@@ -119,15 +121,15 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
 static void make(const desk *k)
 {
     const tap_edit *e = k->edit;
-    for (int64_t i = 0; i < k->n_active; i++) {
-        const float *row = k->values + e->rows[i] * k->d;
+    for (int64_t i = k->lo; i < k->hi; i++) {
+        const float *row = k->values + (e->rows[i] - k->first) * k->d;
         const double projection =
             e->kind == TAP_EDIT_PROJECT_OUT ? project(k, row) : 0.0;
         for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
             span_of(&begin, &end, k, s);
             if (e->kind != TAP_EDIT_MEAN)
                 make_row(k, i, begin, end, projection);
-            else if (i == 0)
+            else if (i == k->lo)
                 make_mean(k, begin, end);
         }
     }
@@ -137,11 +139,12 @@ static void make(const desk *k)
 static void write(float *values, const desk *k, tap_block_receipt *receipt)
 {
     const tap_edit *e = k->edit;
-    for (int64_t i = 0; i < k->n_active; i++)
+    for (int64_t i = k->lo; i < k->hi; i++)
         for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
             span_of(&begin, &end, k, s);
-            float *row = values + e->rows[i] * k->d;
-            const float *now = k->made + e->rows[i] * k->d;
+            const int64_t at = (e->rows[i] - k->first) * k->d;
+            float *row = values + at;
+            const float *now = k->made + at;
             for (int64_t c = begin; c < end; c++) {
                 const double change = fabs((double)now[c] - (double)row[c]);
                 receipt->values_changed += memcmp(&now[c], &row[c], sizeof *row) != 0;
@@ -150,32 +153,38 @@ static void write(float *values, const desk *k, tap_block_receipt *receipt)
                 row[c] = now[c];
             }
         }
-    receipt->states_edited += k->n_active;
+    receipt->states_edited += k->hi - k->lo;
 }
 
 static tap_status begin(desk *k, tap_error *err)
 {
     const tap_edit *e = k->edit;
-    while (k->n_active < e->n_rows && e->rows[k->n_active] < k->n_rows)
-        k->n_active++;
+    const int64_t end = k->first + k->n_rows;
+    while (k->lo < e->n_rows && e->rows[k->lo] < k->first)
+        k->lo++;
+    for (k->hi = k->lo; k->hi < e->n_rows && e->rows[k->hi] < end;)
+        k->hi++;
     if (k->d != e->d)
         return TAP_FAIL(err, TAP_EBUG, "an edit of %lld columns met %lld",
                         (long long)e->d, (long long)k->d);
     const bool by_row = e->kind == TAP_EDIT_PERMUTE || e->kind == TAP_EDIT_COPY;
-    const int64_t n = by_row ? k->n_active : k->n_active > 0 ? e->n_from : 0;
-    for (int64_t i = 0; i < n; i++)
-        if (e->from[i] >= k->n_rows)
-            return TAP_FAIL(err, TAP_ENUMERIC,
-                            "the edit '%s' at %s reads row %d, of which only the first "
-                            "%lld are run",
-                            tap_edit_names[e->kind], tap_site_about(e->site)->name,
-                            e->from[i], (long long)k->n_rows);
-    if (e->kind == TAP_EDIT_PATCH && k->n_active > 0 && !k->patch)
+    const int64_t from = by_row ? k->lo : 0, to = by_row          ? k->hi
+                                                  : k->hi > k->lo ? e->n_from
+                                                                  : 0;
+    for (int64_t i = from; i < to; i++)
+        if (e->from[i] < k->first || e->from[i] >= end)
+            return TAP_FAIL(
+                err, TAP_ENUMERIC,
+                "the edit '%s' at %s reads row %d, but rows %lld to %lld are "
+                "run",
+                tap_edit_names[e->kind], tap_site_about(e->site)->name, e->from[i],
+                (long long)k->first, (long long)end - 1);
+    if (e->kind == TAP_EDIT_PATCH && k->hi > k->lo && !k->patch)
         return TAP_FAIL(err, TAP_EBUG, "a patch without states");
     return TAP_OK;
 }
 
-tap_status tap_edit_apply(float *values, int64_t n_rows, int64_t d,
+tap_status tap_edit_apply(float *values, int64_t first, int64_t n_rows, int64_t d,
                           const tap_edit *edits, int n_edits, tap_site site,
                           const float *const *patches, float *scratch,
                           tap_block_receipt *receipt, tap_error *err)
@@ -186,6 +195,7 @@ tap_status tap_edit_apply(float *values, int64_t n_rows, int64_t d,
                       .values = values,
                       .patch = patches && patches[i] ? patches[i] : edits[i].values,
                       .made = scratch,
+                      .first = first,
                       .n_rows = n_rows,
                       .d = d};
             if (edits[i].site != site)

@@ -401,7 +401,7 @@ static void count_rows(int64_t *all, int64_t *image, const editor *e)
 {
     *all = *image = 0;
     for (int64_t t = 0; t < e->set->n_tok; t++) {
-        const int32_t row = row_of(e, t);
+        const int32_t row = e->set->tokens[t].role == TAP_ROLE_GEN ? -1 : row_of(e, t);
         *all = row >= *all ? row + 1 : *all;
         *image += row >= 0 && e->set->tokens[t].role == TAP_ROLE_PATCH;
     }

@@ -76,8 +76,9 @@ static tap_status compile_plans(tap_answer *a, const tap_model *model,
     tap_spec_plan_sizes(&sizes, &model->spec);
     TAP_TRY(tap_alloc(&a->plans, a->n_conditions, sizeof(tap_plan *), "plans", err));
     for (size_t c = 0; c < a->n_conditions; c++) {
-        const tap_plan_runs runs = {
-            .names = texts, .plans = (const tap_plan *const *)a->plans, .n = (int64_t)c};
+        const tap_plan_runs runs = {.names = texts,
+                                    .plans = (const tap_plan *const *)a->plans,
+                                    .n = (int64_t)c};
         tap_condition *condition = NULL;
         sizes.runs = &runs;
         TAP_TRY(tap_condition_parse(&condition, texts[c], err));

@@ -227,10 +227,10 @@ static tap_status compile_plans(tap_sweep_image *image, tap_sweep_item *item,
         sizes.runs = &runs;
         status = tap_plan_compile(&plan, setup->conditions[c], groups, &sizes, err);
         if (status != TAP_OK) {
-            status = tap_wrap(err, status, "condition '%s', image '%s', part '%s'",
-                              setup->experiment->conditions[c].name,
-                              tap_dataset_name(setup->dataset, image->id),
-                              item->part->name);
+            status =
+                tap_wrap(err, status, "condition '%s', image '%s', part '%s'",
+                         setup->experiment->conditions[c].name,
+                         tap_dataset_name(setup->dataset, image->id), item->part->name);
             goto out;
         }
         TAP_TRY_OUT(keep_plan(&item->variants[c], image, capacity, plan, err));

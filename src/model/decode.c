@@ -60,7 +60,9 @@ static size_t arena_bytes(const tap_model *model, int64_t n_tok,
     const tap_lm_spec *lm = &model->spec.lm;
     const tap_stack_spec *s = &lm->stack;
     const size_t d_q = (size_t)s->n_heads * (size_t)s->d_head;
-    const size_t floats = 4 * (size_t)s->d_model + 2 * d_q +
+    const size_t made =
+        d_q + (size_t)s->d_model + (size_t)s->d_mlp; /* above the widest */
+    const size_t floats = made + 4 * (size_t)s->d_model + 2 * d_q +
                           2 * (size_t)kv_width(model) + 2 * (size_t)s->d_mlp +
                           (size_t)s->d_head + LOGIT_ROWS * (size_t)lm->d_vocab;
     return floats * sizeof(float) + (size_t)s->n_heads * sizeof(tap_head_receipt) +
@@ -135,8 +137,33 @@ static tap_status run_prompt(tap_decoder **decoders, const tap_item *item,
     return tap_run(NULL, model, &prompt, 1, n_conditions, options, &sink, err);
 }
 
-static tap_status check_plan(const tap_decoder *d, tap_error *err)
+/* Whether an edit names generated rows; those that read other rows, which are not at hand
+ * then, are refused. */
+static tap_status check_edits(bool *acts, const tap_decoder *d,
+                              const tap_block_plan *plan, tap_error *err)
 {
+    for (int i = 0; i < plan->n_edits; i++) {
+        const tap_edit *e = &plan->edits[i];
+        if (e->n_rows == 0 || e->rows[e->n_rows - 1] < d->n_done)
+            continue;
+        *acts = true;
+        if (e->n_from > 0 || e->from_run)
+            return TAP_FAIL(
+                err, TAP_EUNSUPPORTED,
+                "a state edit of generated tokens may be zero, noise, steer "
+                "or project_out; others read states that are not kept");
+    }
+    return TAP_OK;
+}
+
+static tap_status check_plan(tap_decoder *d, tap_error *err)
+{
+    bool acts = false;
+    if (d->plan)
+        TAP_TRY(check_edits(&acts, d, &d->plan->once[TAP_STAGE_EMBED], err));
+    for (int b = 0; d->plan && b < d->plan->n_blocks[TAP_LM]; b++)
+        TAP_TRY(check_edits(&acts, d, &d->plan->blocks[TAP_LM][b], err));
+    d->job.edits = acts;
     for (int b = 0; d->plan && b < d->plan->n_blocks[TAP_LM]; b++) {
         const tap_edges *e = d->plan->blocks[TAP_LM][b].edges;
         const int64_t n_words = tap_bits_words(d->n_tok);
@@ -156,11 +183,12 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
     static const tap_plan *const clean = NULL;
     static const int64_t lane = 0;
     const size_t scratch = scratch_bytes(d->model, d->n_tok, options);
+    const bool edits = d->job.edits;
     d->options = *options;
     d->options.group_rows = 1;
     d->token = (tap_token){.role = TAP_ROLE_GEN, .feature = -1};
     d->sequence = (tap_sequence){.n_tok = 1, .ids = &d->id, .tokens = &d->token};
-    d->item = (tap_item){.sequence = &d->sequence, .plans = &clean};
+    d->item = (tap_item){.sequence = &d->sequence, .plans = edits ? &d->plan : &clean};
     d->wanted.once[TAP_SITE_LOGITS] = true;
     d->sink = (tap_sink){.owner = d, .wanted = &d->wanted, .put = keep_row};
     d->job =
@@ -170,7 +198,8 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
                   .n_items = 1,
                   .n_conditions = 1,
                   .options = &d->options,
-                  .sink = &d->sink};
+                  .sink = &d->sink,
+                  .edits = edits};
     TAP_TRY(tap_arena_init(&d->job.arena, arena_bytes(d->model, d->n_tok, options),
                            "a row of the decoder", err));
     TAP_TRY(tap_arena_take(&d->job.work.scratch, &d->job.arena, scratch, 1, err));

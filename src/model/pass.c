@@ -58,14 +58,14 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
         return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
     }
     const tap_sequence *s = it->sequence;
-    const int64_t read = rows_read(job, item);
-    if (it->read && !job->options->skip_nothing && !job->edits) {
-        assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
-        return it->read[it->n_read - 1] + 1;
-    }
-    const int64_t n =
+    const int64_t least = rows_read(job, item);
+    int64_t n =
         job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
-    return read > n ? read : n;
+    if (it->read && !job->options->skip_nothing) {
+        assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
+        n = it->read[it->n_read - 1] + 1;
+    }
+    return least > n ? least : n;
 }
 
 bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block)

@@ -176,7 +176,7 @@ tap_status tap_pass_frozen(const float **q, const float **k, const tap_pass *pas
 static void note(const tap_pass *pass, const tap_span *span, const tap_block_receipt *r)
 {
     tap_job *job = pass->job;
-    const int64_t n = tap_job_asked(job, span);
+    const int64_t n = job->receipts ? tap_job_asked(job, span) : 0;
     for (int64_t i = 0; i < n; i++) {
         tap_block_receipt *sum = tap_receipts_of_states(
             job->receipts, span->item, job->conditions[i], pass->stack, pass->block);
@@ -207,8 +207,8 @@ tap_status tap_pass_edit(tap_pass *pass, const tap_span *span, tap_site site,
             TAP_TRY(find_kept(&patches[i], pass, &b->edits[i], span->item, site, err));
     }
     if (any) {
-        TAP_TRY(tap_edit_apply(rows, span->n_rows, d, b->edits, b->n_edits, site,
-                               patches, pass->made, &receipt, err));
+        TAP_TRY(tap_edit_apply(rows, span->first_position, span->n_rows, d, b->edits,
+                               b->n_edits, site, patches, pass->made, &receipt, err));
         note(pass, span, &receipt);
     }
     keep(pass, span, site, rows, d);

@@ -356,16 +356,18 @@ static void rows_without_keys_follow_the_declared_rule(void **state)
 static void heads_sum_to_the_whole(void **state)
 {
     (void)state;
-    static const char *const lm[] = {"", "lm[1]: zero all at z", "lm[1].h[1-]: zero all",
-                                     "lm[1].h[0,2-]: zero all", "lm[1].h[0-1,3]: zero all",
+    static const char *const lm[] = {"",
+                                     "lm[1]: zero all at z",
+                                     "lm[1].h[1-]: zero all",
+                                     "lm[1].h[0,2-]: zero all",
+                                     "lm[1].h[0-1,3]: zero all",
                                      "lm[1].h[-2]: zero all"};
-    static const char *const vision[] = {
-        "",
-        "vision[1]: zero all at z",
-        "vision[1].h[1-]: zero all",
-        "vision[1].h[0,2-]: zero all",
-        "vision[1].h[0-1,3]: zero all",
-        "vision[1].h[-2]: zero all"};
+    static const char *const vision[] = {"",
+                                         "vision[1]: zero all at z",
+                                         "vision[1].h[1-]: zero all",
+                                         "vision[1].h[0,2-]: zero all",
+                                         "vision[1].h[0-1,3]: zero all",
+                                         "vision[1].h[-2]: zero all"};
     for (int s = 0; s < TAP_N_STACKS; s++) {
         capture c = rig_run(&r, 0, 1, s == TAP_LM ? lm : vision, 6, &plain);
         const kept *out[6];
@@ -390,8 +392,7 @@ static void the_receipt_says_what_was_edited(void **state)
 {
     (void)state;
     const char *const texts[] = {
-        "",
-        "vision: zero part; lm[1]: mean part; lm[1].h[0]: zero all at z",
+        "", "vision: zero part; lm[1]: mean part; lm[1].h[0]: zero all at z",
         "projector: noise(0.5,1) object at out; lm: zero part; lm[2]: steer(u,0) part",
         "vision[0]: part <- all drop self empty self; lm[2]: permute(1) prefix"};
     char file[160], text[320];
@@ -402,7 +403,8 @@ static void the_receipt_says_what_was_edited(void **state)
     tap_error err;
     (void)snprintf(file, sizeof file, "%s/u.safetensors", r.directory);
     assert_int_equal(
-        tap_safetensors_create(&out, file, 1, &name, &shape, 0, NULL, NULL, &err), TAP_OK);
+        tap_safetensors_create(&out, file, 1, &name, &shape, 0, NULL, NULL, &err),
+        TAP_OK);
     assert_int_equal(tap_safetensors_put(out, 0, 0, u, 32, &err), TAP_OK);
     assert_int_equal(tap_safetensors_commit(out, &err), TAP_OK);
     tap_safetensors_out_close(out);
@@ -417,8 +419,8 @@ static void the_receipt_says_what_was_edited(void **state)
     const int64_t n_lm = r.groups[0].stacks[TAP_LM].n_tok;
     for (int s = 0; s < TAP_N_STACKS; s++)
         for (int b = -1; b < x->n_blocks[s]; b++)
-            assert_int_equal(tap_receipts_states(x, 0, 0, (tap_stack)s, b)->states_edited,
-                             0);
+            assert_int_equal(
+                tap_receipts_states(x, 0, 0, (tap_stack)s, b)->states_edited, 0);
     const tap_block_receipt *v = tap_receipts_states(x, 0, 1, TAP_VISION, -1);
     assert_int_equal(v->states_edited, 3);
     assert_int_equal(v->values_changed, 3 * 32);

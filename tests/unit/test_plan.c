@@ -28,7 +28,8 @@ static void write_file(const char *name, const char *tensor, int64_t rows, int64
                               .shape = {rows > 0 ? rows : d, rows > 0 ? d : 0}};
     const int64_t n = (rows > 0 ? rows : 1) * d;
     float *values = NULL;
-    assert_int_equal(tap_alloc(&values, (size_t)n, sizeof *values, "a test", &err), TAP_OK);
+    assert_int_equal(tap_alloc(&values, (size_t)n, sizeof *values, "a test", &err),
+                     TAP_OK);
     for (int64_t i = 0; i < n; i++)
         values[i] = value;
     (void)snprintf(path, sizeof path, "%s/%s", r.directory, name);
@@ -156,7 +157,7 @@ static void fill(char *out, size_t size, const char *text)
     size_t n = 0;
     (void)snprintf(rows, sizeof rows, "[%d]", (int)r.scenes[0].sequence.n_tok);
     while (*text && n + 1 < size) {
-        const char *word = strncmp(text, "%s", 2) == 0   ? r.directory
+        const char *word = strncmp(text, "%s", 2) == 0    ? r.directory
                            : strncmp(text, "[N]", 3) == 0 ? rows
                                                           : NULL;
         if (!word) {
@@ -178,7 +179,8 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
         tap_error err = {0};
         fill(text, sizeof text, refusals[i][0]);
         fill(message, sizeof message, refusals[i][1]);
-        if (rig_try_plan(&r, 0, text, &err) == TAP_OK || strcmp(err.message, message) != 0) {
+        if (rig_try_plan(&r, 0, text, &err) == TAP_OK ||
+            strcmp(err.message, message) != 0) {
             print_error("found    %s\nexpected %s\n", err.message, message);
             wrong++;
         }
@@ -191,7 +193,8 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
 static uint64_t patches_of(const char *group, bool lm)
 {
     char text[256];
-    (void)snprintf(text, sizeof text, lm ? "lm: last <- (%s)" : "vision: cls <- (%s)", group);
+    (void)snprintf(text, sizeof text, lm ? "lm: last <- (%s)" : "vision: cls <- (%s)",
+                   group);
     tap_plan *plan = rig_plan(&r, 0, text);
     const tap_stack s = lm ? TAP_LM : TAP_VISION;
     const tap_group_set *set = &r.groups[0].stacks[s];
@@ -236,10 +239,12 @@ static void groups_hold_the_patches_they_name(void **state)
         {"~~part|background&~background", "5 6 9"}};
     for (int lm = 0; lm < 2; lm++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            const uint64_t found = patches_of(cases[i][0], lm), want = bits(cases[i][1]);
+            const uint64_t found = patches_of(cases[i][0], lm),
+                           want = bits(cases[i][1]);
             if (found != want)
-                print_error("%s %s: %llx, not %llx\n", lm ? "lm" : "vision", cases[i][0],
-                            (unsigned long long)found, (unsigned long long)want);
+                print_error("%s %s: %llx, not %llx\n", lm ? "lm" : "vision",
+                            cases[i][0], (unsigned long long)found,
+                            (unsigned long long)want);
             assert_true(found == want);
         }
     /* chance: the same patches in both stacks, of the right number, others for other seeds */
