@@ -467,6 +467,61 @@ static void patching_everything_gives_the_source(void **state)
     capture_clear(&d);
 }
 
+/* Conditions that read one another, in a chain and across sites, asked for in any order,
+ * with or without their sources, alone or together: the same bits. */
+static void conditions_may_read_one_another(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    static const char *const texts[] = {
+        "vision[0]: image <- image; lm[0]: part <- outside",
+        "lm[1]: patch(a) part at resid_post; vision[1]: patch(a) object at z",
+        "lm: image <- prefix; projector: patch(b) image; lm[2]: patch(a) all at attn_out; "
+        "lm: patch(a) prefix",
+        "lm[1]: image <- image freeze; lm[2]: patch(c) outside at v; vision: patch(c) part"};
+    static const int orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}};
+    tap_plan *plans[4];
+    for (int i = 0; i < 4; i++) {
+        const tap_plan_runs runs = {
+            .names = names, .plans = (const tap_plan *const *)plans, .n = i};
+        plans[i] = rig_plan_among(&r, 0, texts[i], &runs);
+    }
+    capture all = rig_run_plans(&r, 0, 1, plans, 4, &plain);
+    for (int o = 1; o < 3; o++) {
+        tap_plan *turned[4];
+        for (int i = 0; i < 4; i++)
+            turned[i] = plans[orders[o][i]];
+        const tap_run_options options = {.n_threads = 1,
+                                         .all_rows = true,
+                                         .group_rows = o == 2,
+                                         .share_nothing = o == 2};
+        capture c = rig_run_plans(&r, 0, 1, turned, 4, &options);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(equal_states(&c, 0, i, &all, 0, orders[o][i]), 0);
+        capture_clear(&c);
+    }
+    for (int i = 0; i < 4; i++) {
+        capture c = rig_run_plans(&r, 0, 1, &plans[i], 1, &plain);
+        assert_int_equal(equal_states(&c, 0, 0, &all, 0, i), 0);
+        assert_int_equal(c.receipts.n_conditions, 1);
+        capture_clear(&c);
+    }
+    /* what was patched is what the source has there */
+    const uint64_t *part = tap_groups_find(&r.groups[0], TAP_LM, "part");
+    const kept *a = capture_find(&all, TAP_SITE_RESID_POST, TAP_LM, 1, 0, 0);
+    const kept *b = capture_find(&all, TAP_SITE_RESID_POST, TAP_LM, 1, 0, 1);
+    const kept *out_a = capture_find(&all, TAP_SITE_ATTN_OUT, TAP_LM, 2, 0, 0);
+    const kept *out_c = capture_find(&all, TAP_SITE_ATTN_OUT, TAP_LM, 2, 0, 2);
+    assert_true(kept_equal(out_a, out_c));
+    for (int64_t t = 0; t < a->n_rows; t++)
+        assert_int_equal(memcmp(a->values + t * a->d, b->values + t * b->d,
+                                (size_t)a->d * sizeof(float)) == 0,
+                         tap_bits_get(part, t) || t < r.scenes[0].image_rows[0]);
+    capture_clear(&all);
+    for (int i = 0; i < 4; i++)
+        tap_plan_free(plans[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +541,7 @@ int main(void)
         cmocka_unit_test(heads_sum_to_the_whole),
         cmocka_unit_test(the_receipt_says_what_was_edited),
         cmocka_unit_test(patching_everything_gives_the_source),
+        cmocka_unit_test(conditions_may_read_one_another),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

@@ -97,8 +97,15 @@ tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *er
 
 tap_plan *rig_plan(const rig *r, int scene, const char *text)
 {
+    return rig_plan_among(r, scene, text, NULL);
+}
+
+tap_plan *rig_plan_among(const rig *r, int scene, const char *text,
+                         const tap_plan_runs *runs)
+{
     tap_plan_sizes sizes;
     tap_spec_plan_sizes(&sizes, &r->model->spec);
+    sizes.runs = runs;
     tap_error err;
     tap_condition *condition = NULL;
     tap_plan *plan = NULL;
@@ -161,21 +168,17 @@ static tap_status keep(void *owner, const tap_state *state, tap_error *err)
     return TAP_OK;
 }
 
-capture rig_run(const rig *r, int first, int n, const char *const *texts,
-                int n_conditions, const tap_run_options *options)
+capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
+                      int n_conditions, const tap_run_options *options)
 {
-    tap_plan *plans[RIG_MAX_SCENES * RIG_MAX_CONDITIONS];
     tap_item items[RIG_MAX_SCENES];
     tap_error err;
     assert_true(n_conditions <= RIG_MAX_CONDITIONS && first + n <= r->n_scenes);
-    for (int i = 0; i < n; i++) {
-        for (int c = 0; c < n_conditions; c++)
-            plans[i * n_conditions + c] = rig_plan(r, first + i, texts[c]);
+    for (int i = 0; i < n; i++)
         items[i] =
             (tap_item){.pixels = &r->scenes[first + i].pixels,
                        .sequence = &r->scenes[first + i].sequence,
                        .plans = (const tap_plan *const *)plans + i * n_conditions};
-    }
     static tap_wanted wanted;
     memset(&wanted, 0, sizeof wanted);
     wanted.once[TAP_SITE_PROJECTOR_OUT] = wanted.once[TAP_SITE_LOGITS] = true;
@@ -193,6 +196,17 @@ capture rig_run(const rig *r, int first, int n, const char *const *texts,
     const tap_sink sink = {.owner = &c, .wanted = &wanted, .put = keep};
     check(tap_run(&c.receipts, r->model, items, n, n_conditions, options, &sink, &err),
           &err);
+    return c;
+}
+
+capture rig_run(const rig *r, int first, int n, const char *const *texts,
+                int n_conditions, const tap_run_options *options)
+{
+    tap_plan *plans[RIG_MAX_SCENES * RIG_MAX_CONDITIONS];
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < n_conditions; c++)
+            plans[i * n_conditions + c] = rig_plan(r, first + i, texts[c]);
+    const capture c = rig_run_plans(r, first, n, plans, n_conditions, options);
     for (int i = 0; i < n * n_conditions; i++)
         tap_plan_free(plans[i]);
     return c;

@@ -41,6 +41,9 @@ void rig_close(rig *r);
 
 /* Compiles a condition for a scene; the caller frees it. */
 tap_plan *rig_plan(const rig *r, int scene, const char *text);
+/* The same, with conditions that patch(NAME) finds. */
+tap_plan *rig_plan_among(const rig *r, int scene, const char *text,
+                         const tap_plan_runs *runs);
 /* The status and message of compiling instead. */
 tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *err);
 
@@ -48,6 +51,9 @@ tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *er
  * residual stream, attention outputs and patterns, and logits. */
 capture rig_run(const rig *r, int first, int n, const char *const *texts,
                 int n_conditions, const tap_run_options *options);
+/* The same of plans [n][n_conditions]. */
+capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
+                      int n_conditions, const tap_run_options *options);
 void capture_clear(capture *c);
 /* NULL if there is none. */
 const kept *capture_find(const capture *c, tap_site site, tap_stack stack, int block,
