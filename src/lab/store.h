@@ -12,13 +12,14 @@
  *       tap_store_put_item(store, &item, err)           for each item, excluded ones too
  *       tap_store_put_score(store, ordinal, &row, err)  per condition and depth
  *       tap_store_put_ranks(store, ordinal, condition, ranks, n_patches, err)
- *       tap_store_put_receipt(store, condition, stack, heads, n_blocks, n_heads, err)
+ *       tap_store_put_receipt(store, condition, stack, heads, states, n_blocks, n_heads,
+ *                             err)
  *       tap_store_commit(store, err) }
  *   tap_store_finish(store, err); tap_store_close(store)  */
 #ifndef TAP_LAB_STORE_H
 #define TAP_LAB_STORE_H
 
-#include "hook/groups.h"
+#include "hook/edit.h"
 #include "lab/experiment.h"
 #include "lab/probe.h"
 #include "tensor/kernels.h"
@@ -185,13 +186,12 @@ TAP_NODISCARD tap_status tap_store_put_word(tap_store *store, int64_t ordinal,
 TAP_NODISCARD tap_status tap_store_put_ranks(tap_store *store, int64_t ordinal,
                                              int32_t condition, const float *ranks,
                                              int64_t n_patches, tap_error *err);
-/* heads [n_blocks][n_heads]. Neighbouring blocks and heads with equal counts become one
+/* heads [n_blocks][n_heads]; states [1 + n_blocks], what edits did outside blocks and in
+ * each block, or NULL. Neighbouring blocks and heads with equal counts become one
  * row, so that a row stands for each head of a box. */
-TAP_NODISCARD tap_status tap_store_put_receipt(tap_store *store, int32_t condition,
-                                               tap_stack stack,
-                                               const tap_head_receipt *heads,
-                                               int n_blocks, int n_heads,
-                                               tap_error *err);
+TAP_NODISCARD tap_status tap_store_put_receipt(
+    tap_store *store, int32_t condition, tap_stack stack, const tap_head_receipt *heads,
+    const tap_block_receipt *states, int n_blocks, int n_heads, tap_error *err);
 TAP_NODISCARD tap_status tap_store_commit(tap_store *store, tap_error *err);
 /* Undoes the image begun; the store can begin another. */
 void tap_store_rollback(tap_store *store);

@@ -290,41 +290,72 @@ static bool equal_blocks(const tap_head_receipt *a, const tap_head_receipt *b,
     return true;
 }
 
+static bool equal_states(const tap_block_receipt *a, const tap_block_receipt *b)
+{
+    return a->states_edited == b->states_edited &&
+           (a->rows_kept_self > 0) == (b->rows_kept_self > 0);
+}
+
+/* A box of blocks and heads with equal counts; block -1 stands outside blocks. */
+typedef struct box {
+    tap_stack stack;
+    int32_t condition;
+    int first_block, last_block, first_head, last_head;
+} box;
+
+static tap_status put_box(tap_store *store, const box *b, const tap_head_receipt *head,
+                          const tap_block_receipt *states, tap_error *err)
+{
+    tap_row r = tap_row_of(store, TAP_SQL_PUT_RECEIPT);
+    tap_row_int(&r, store->image_id);
+    tap_row_int(&r, condition_id(store, b->condition));
+    tap_row_text(&r, b->stack == TAP_VISION ? "vision" : "lm");
+    tap_row_int(&r, b->first_block);
+    tap_row_int(&r, b->last_block);
+    tap_row_int(&r, b->first_head);
+    tap_row_int(&r, b->last_head);
+    tap_row_int(&r, head->allowed);
+    tap_row_int(&r, head->cut);
+    tap_row_int(&r, head->zeroed);
+    tap_row_int(&r, head->used);
+    tap_row_int(&r, head->scaled);
+    tap_row_int(&r, head->frozen);
+    tap_row_int(&r, head->rows_emptied);
+    tap_row_text(&r, head->rows_emptied > 0       ? "zero"
+                     : states->rows_kept_self > 0 ? "self"
+                                                  : NULL);
+    tap_row_int(&r, states->states_edited);
+    tap_row_real(&r, head->weight_on_cut);
+    return tap_row_end(&r, err);
+}
+
 tap_status tap_store_put_receipt(tap_store *store, int32_t condition, tap_stack stack,
-                                 const tap_head_receipt *heads, int n_blocks,
+                                 const tap_head_receipt *heads,
+                                 const tap_block_receipt *states, int n_blocks,
                                  int n_heads, tap_error *err)
 {
+    static const tap_block_receipt untouched;
+    static const tap_head_receipt no_attention;
     assert(store->begun);
+    if (states && states[0].states_edited > 0) {
+        const box outside = {stack, condition, -1, -1, 0, n_heads - 1};
+        TAP_TRY(put_box(store, &outside, &no_attention, &states[0], err));
+    }
     for (int first = 0, next = 0; first < n_blocks; first = next) {
         const tap_head_receipt *block = heads + (ptrdiff_t)first * n_heads;
+        const tap_block_receipt *edited = states ? &states[1 + first] : &untouched;
         for (next = first + 1;
              next < n_blocks &&
-             equal_blocks(block, heads + (ptrdiff_t)next * n_heads, n_heads);
+             equal_blocks(block, heads + (ptrdiff_t)next * n_heads, n_heads) &&
+             (!states || equal_states(edited, &states[1 + next]));
              next++)
             continue;
         for (int head = 0, end = 0; head < n_heads; head = end) {
             for (end = head + 1;
                  end < n_heads && equal_heads(&block[head], &block[end]); end++)
                 continue;
-            tap_row r = tap_row_of(store, TAP_SQL_PUT_RECEIPT);
-            tap_row_int(&r, store->image_id);
-            tap_row_int(&r, condition_id(store, condition));
-            tap_row_text(&r, stack == TAP_VISION ? "vision" : "lm");
-            tap_row_int(&r, first);
-            tap_row_int(&r, next - 1);
-            tap_row_int(&r, head);
-            tap_row_int(&r, end - 1);
-            tap_row_int(&r, block[head].allowed);
-            tap_row_int(&r, block[head].cut);
-            tap_row_int(&r, block[head].zeroed);
-            tap_row_int(&r, block[head].used);
-            tap_row_int(&r, block[head].scaled);
-            tap_row_int(&r, block[head].frozen);
-            tap_row_int(&r, block[head].rows_emptied);
-            tap_row_text(&r, NULL); /* empty_rule */
-            tap_row_int(&r, 0);     /* states_edited */
-            tap_row_real(&r, block[head].weight_on_cut);
-            TAP_TRY(tap_row_end(&r, err));
+            const box b = {stack, condition, first, next - 1, head, end - 1};
+            TAP_TRY(put_box(store, &b, &block[head], edited, err));
         }
     }
     return TAP_OK;

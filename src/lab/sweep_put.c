@@ -166,11 +166,13 @@ static tap_status put_receipts(tap_sweep *sweep, const tap_sweep_batch *b,
     for (int64_t c = 0; c < sweep->n_conditions; c++)
         for (int s = 0; s < TAP_N_STACKS; s++)
             if (r->n_blocks[s] > 0)
-                TAP_TRY(tap_store_put_receipt(sweep->store, (int32_t)c, (tap_stack)s,
-                                              tap_receipts_block(r, run_index,
-                                                                 first->variants[c],
-                                                                 (tap_stack)s, 0),
-                                              r->n_blocks[s], r->n_heads[s], err));
+                TAP_TRY(tap_store_put_receipt(
+                    sweep->store, (int32_t)c, (tap_stack)s,
+                    tap_receipts_block(r, run_index, first->variants[c], (tap_stack)s,
+                                       0),
+                    tap_receipts_states(r, run_index, first->variants[c], (tap_stack)s,
+                                        -1),
+                    r->n_blocks[s], r->n_heads[s], err));
     return TAP_OK;
 }
 

@@ -150,7 +150,7 @@ static tap_status planted_image(tap_store *store, const planted *p, int image,
         heads[h] =
             (tap_head_receipt){.allowed = 100, .cut = h == 3, .used = 100 - (h == 3)};
     for (int c = 0; c < TAP_N_CELLS; c++)
-        TAP_TRY(tap_store_put_receipt(store, c, TAP_VISION, heads, 2, 2, err));
+        TAP_TRY(tap_store_put_receipt(store, c, TAP_VISION, heads, NULL, 2, 2, err));
     return tap_store_commit(store, err);
 }
 

@@ -228,7 +228,7 @@ static tap_status put_receipts(tap_store *store, tap_error *err)
                                        .cut = cut ? allowed / 2 : 0,
                                        .used = allowed - (cut ? allowed / 2 : 0)};
             TAP_TRY(tap_store_put_receipt(store, c, stack ? TAP_LM : TAP_VISION, heads,
-                                          24, 16, err));
+                                          NULL, 24, 16, err));
         }
     return TAP_OK;
 }
