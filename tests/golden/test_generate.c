@@ -40,11 +40,8 @@ typedef struct golden {
 
 static tap_plan *plan_of(const golden *g, const char *name)
 {
-    const tap_spec *spec = &g->model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &g->model->spec);
     char key[48];
     tap_condition *condition = NULL;
     tap_plan *plan = NULL;
@@ -146,6 +143,58 @@ static void follow(golden *g, const char *name, const tap_plan *plan,
     tap_free(scratch);
 }
 
+/* Edits of generated rows act one row at a time as they do on the whole sequence. */
+static void edit_answers(golden *g)
+{
+    static const char text[] =
+        "lm[1]: zero gen at mlp_out; lm: noise(0.3,2) gen; lm[2].h[1]: "
+        "zero gen|question; lm[0]: gen <- image scale 0.5";
+    static const char refused[] = "lm[1]: copy(image) gen";
+    const int64_t n_prompt = g->scene.sequence.n_tok - N_NEW,
+                  n = g->model->spec.lm.d_vocab;
+    tap_plan_sizes sizes;
+    tap_condition *condition = NULL;
+    tap_plan *plan = NULL;
+    tap_decoder *decoder = NULL;
+    float *whole = NULL;
+    tap_error err;
+    tap_spec_plan_sizes(&sizes, &g->model->spec);
+    check(tap_alloc(&whole, (size_t)n, sizeof *whole, "a test", &err), &err);
+    check(tap_condition_parse(&condition, text, &err), &err);
+    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
+    tap_condition_free(condition);
+    const tap_run_options options = {.n_threads = 1};
+    tap_item item = {.pixels = &g->scene.pixels,
+                     .sequence = &g->scene.sequence,
+                     .plans = (const tap_plan *const *)&plan};
+    check(tap_decoder_open(&decoder, g->model, &item, 1, &options, &err), &err);
+    int differs = 0;
+    for (int64_t t = 0; t < 6; t++) {
+        const int32_t id = 30 + 7 * (int32_t)t;
+        run_whole(whole, g, plan, n_prompt + t, 2);
+        assert_memory_equal(tap_decoder_logits(decoder), whole,
+                            (size_t)n * sizeof *whole);
+        run_whole(whole, g, NULL, n_prompt + t, 1);
+        differs +=
+            memcmp(tap_decoder_logits(decoder), whole, (size_t)n * sizeof *whole) != 0;
+        g->scene.sequence.ids[n_prompt + t] = id;
+        check(tap_decoder_step(decoder, id, &err), &err);
+    }
+    assert_int_equal(differs, 6);
+    tap_decoder_close(decoder);
+    tap_plan_free(plan);
+    check(tap_condition_parse(&condition, refused, &err), &err);
+    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
+    tap_condition_free(condition);
+    assert_int_equal(tap_decoder_open(&decoder, g->model, &item, 1, &options, &err),
+                     TAP_EUNSUPPORTED);
+    assert_string_equal(err.message,
+                        "a state edit of generated tokens may be zero, noise, steer or "
+                        "project_out; others read states that are not kept");
+    tap_plan_free(plan);
+    tap_free(whole);
+}
+
 static void run_checkpoint(const char *folder)
 {
     static const char *const names[N_CONDITIONS] = {"clean", "gen", "both", "scale"};
@@ -177,6 +226,7 @@ static void run_checkpoint(const char *folder)
     }
     for (int c = 0; c < N_CONDITIONS; c++)
         tap_plan_free(plans[c]);
+    edit_answers(&g);
     print_message("%s: %d tokens equal, largest error of logits %.2g of the rms; "
                   "cached and uncached bits equal\n",
                   folder, g.n_compared, g.worst);
