@@ -38,21 +38,24 @@ typedef struct golden {
     int n_compared;
 } golden;
 
-static tap_plan *plan_of(const golden *g, const char *name)
+static tap_plan *compile(const golden *g, const char *text)
 {
     tap_plan_sizes sizes;
     tap_spec_plan_sizes(&sizes, &g->model->spec);
-    char key[48];
     tap_condition *condition = NULL;
     tap_plan *plan = NULL;
     tap_error err;
-    (void)snprintf(key, sizeof key, "condition.%s", name);
-    check(tap_condition_parse(&condition, tap_safetensors_metadata(g->expected, key),
-                              &err),
-          &err);
+    check(tap_condition_parse(&condition, text, &err), &err);
     check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
     tap_condition_free(condition);
     return plan;
+}
+
+static tap_plan *plan_of(const golden *g, const char *name)
+{
+    char key[48];
+    (void)snprintf(key, sizeof key, "condition.%s", name);
+    return compile(g, tap_safetensors_metadata(g->expected, key));
 }
 
 static const tap_tensor *find(const golden *g, const char *condition, const char *name)
@@ -249,11 +252,68 @@ static void grouped_query_answers_are_the_reference_ones(void **state)
     run_checkpoint(FOLDER "gqa");
 }
 
+/* Tiles, scaled rotation, grouped queries: what differs between families is in the rows that
+ * are cached, so an added row has the bits of a whole run in each of them. */
+static void every_family_adds_rows_with_the_bits_of_a_whole_run(void **state)
+{
+    static const char *const families[] = {"llava-next",      "llava-next-mistral",
+                                           "llava-onevision", "phi-3-vision",
+                                           "idefics3",        "smolvlm"};
+    static const char *const texts[] = {"", "lm: gen|question <- image"};
+
+    enum { N_STEPS = 4 };
+
+    (void)state;
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        golden g = {0};
+        tap_error err;
+        char path[96];
+        (void)snprintf(path, sizeof path, "tests/golden/families/%s", families[f]);
+        check(tap_model_open(&g.model, path, &err), &err);
+        check(tap_scene_open(&g.scene, g.model, "tests/golden/families/wide.png", NULL,
+                             &err),
+              &err);
+        check(tap_sequence_extend(&g.scene.sequence, N_STEPS, &err), &err);
+        const tap_group_input input = {.scene = &g.scene, .threshold = 0.5};
+        check(tap_group_compile(&g.groups, &input, &err), &err);
+        tap_plan *plans[] = {compile(&g, texts[0]), compile(&g, texts[1])};
+        tap_decoder *decoders[2];
+        const tap_item item = {.pixels = &g.scene.pixels,
+                               .sequence = &g.scene.sequence,
+                               .plans = (const tap_plan *const *)plans};
+        const tap_run_options options = {.n_threads = 2};
+        check(tap_decoder_open(decoders, g.model, &item, 2, &options, &err), &err);
+        const int64_t d_vocab = g.model->spec.lm.d_vocab;
+        const int64_t n_prompt = g.scene.sequence.n_tok - N_STEPS;
+        float *whole = NULL;
+        check(tap_alloc(&whole, (size_t)d_vocab, sizeof *whole, "a test", &err), &err);
+        for (int c = 0; c < 2; c++) {
+            for (int64_t t = 0; t <= N_STEPS; t++) {
+                const float *found = tap_decoder_logits(decoders[c]);
+                run_whole(whole, &g, plans[c], n_prompt + t, 1);
+                assert_memory_equal(found, whole, (size_t)d_vocab * sizeof *whole);
+                if (t == N_STEPS)
+                    break;
+                const int32_t id = (int32_t)(7 + 31 * t + c);
+                g.scene.sequence.ids[n_prompt + t] = id;
+                check(tap_decoder_step(decoders[c], id, &err), &err);
+            }
+            tap_decoder_close(decoders[c]);
+            tap_plan_free(plans[c]);
+        }
+        tap_free(whole);
+        tap_groups_clear(&g.groups);
+        tap_scene_clear(&g.scene);
+        tap_model_close(g.model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(multi_head_answers_are_the_reference_ones),
         cmocka_unit_test(grouped_query_answers_are_the_reference_ones),
+        cmocka_unit_test(every_family_adds_rows_with_the_bits_of_a_whole_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
