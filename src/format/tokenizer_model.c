@@ -178,12 +178,12 @@ static tap_status put_step(tap_steps *steps, tap_step_kind kind, const char *lit
                      .n_literal = strlen(literal),
                      .n_content = strlen(content),
                      .n_start = 1};
-    TAP_TRY(tap_text_copy(&step.literal, literal, step.n_literal, err));
-    const tap_status status =
-        tap_text_copy(&step.content, content, step.n_content, err);
+    tap_status status = tap_text_copy(&step.literal, literal, step.n_literal, err);
+    if (status == TAP_OK)
+        status = tap_text_copy(&step.content, content, step.n_content, err);
     if (status == TAP_OK)
         return tap_steps_take(steps, &step, err);
-    tap_free(step.literal);
+    tap_step_clear(&step);
     return status;
 }
 

@@ -4,9 +4,16 @@
 #include <string.h>
 #include <utf8proc.h>
 
+void tap_step_clear(tap_step *step)
+{
+    tap_regex_free(step->regex);
+    tap_free(step->literal);
+    tap_free(step->content);
+    *step = (tap_step){0};
+}
+
 tap_status tap_steps_take(tap_steps *steps, tap_step *step, tap_error *err)
 {
-    tap_steps one = {.items = step, .n = 1};
     tap_status status = TAP_OK;
     if (steps->n >= TAP_STEP_LIMIT)
         status =
@@ -17,22 +24,17 @@ tap_status tap_steps_take(tap_steps *steps, tap_step *step, tap_error *err)
                           sizeof *steps->items, "the steps of a tokenizer", err);
     if (status == TAP_OK) {
         steps->items[steps->n++] = *step;
+        *step = (tap_step){0};
     } else {
-        tap_regex_free(one.items->regex);
-        tap_free(one.items->literal);
-        tap_free(one.items->content);
+        tap_step_clear(step);
     }
-    *step = (tap_step){0};
     return status;
 }
 
 void tap_steps_clear(tap_steps *steps)
 {
-    for (size_t i = 0; i < steps->n; i++) {
-        tap_regex_free(steps->items[i].regex);
-        tap_free(steps->items[i].literal);
-        tap_free(steps->items[i].content);
-    }
+    for (size_t i = 0; i < steps->n; i++)
+        tap_step_clear(&steps->items[i]);
     tap_free(steps->items);
     *steps = (tap_steps){0};
 }

@@ -214,6 +214,7 @@ typedef struct tap_steps {
     size_t n, capacity;
 } tap_steps;
 
+void tap_step_clear(tap_step *step);
 /* Takes over what the step owns, also on failure. */
 TAP_NODISCARD tap_status tap_steps_take(tap_steps *steps, tap_step *step,
                                         tap_error *err);

@@ -210,14 +210,11 @@ static tap_status put_step(tap_steps *out, const rules *known, const tap_json_at
         if (strcmp(type, names[i]) != 0)
             continue;
         tap_step step = {.kind = known->items[i].kind};
-        tap_steps owner = {.items = &step, .n = 1};
         const tap_status status =
             known->items[i].read ? known->items[i].read(&step, at, err) : TAP_OK;
         if (status == TAP_OK)
             return tap_steps_take(out, &step, err);
-        tap_regex_free(owner.items->regex);
-        tap_free(owner.items->literal);
-        tap_free(owner.items->content);
+        tap_step_clear(&step);
         return status;
     }
     return unknown_word(at, "type", type, names, known->n, err);
