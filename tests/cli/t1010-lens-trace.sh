@@ -24,6 +24,12 @@ grep -q '"n_rows": *12' cover.json || fail "no grid of 12 rows"
 [ -s overlay.png ] || fail "no picture"
 echo '{"text": "a tail"}' | tapetum tokenize "$M" --json >ids
 grep -q '"ids"' ids || fail "no ids"
+sed 's/.*"ids":\(\[[^]]*\]\).*/{"ids":\1}/' ids | tapetum tokenize "$M" --decode --no-special >text
+[ "$(cat text)" = "a tail" ] || fail "ids do not come back as text: $(cat text)"
+expect 1 tapetum tokenize "$M" --decode 2>said <<END
+{"ids": [1, -2]}
+END
+grep -q 'entry 1 of "ids" is not a token id' said || fail "no word on a wrong id: $(cat said)"
 expect 0 tapetum inspect "$M" --json >inspect
 grep -q 'llava-1.5' inspect || fail "no family"
 
