@@ -7,6 +7,14 @@ expect 0 tapetum generate "$M" "$I" --prompt 'What is this?' --template llava-1.
 [ "$(grep -c '"n_prompt"' two)" = 2 ] || fail "two conditions give two answers"
 sed -n 1p two | grep -q '"cut":0' || fail "a clean answer with cut edges"
 sed -n 2p two | grep -q '"cut":0' && fail "a cut answer without cut edges"
+# a phase is the same as naming the rows
+expect 0 tapetum generate "$M" "$I" -n 6 --json --condition 'lm: gen <- image' \
+    --condition 'lm: question|gen <- image phase decode' --condition 'lm: question <- image' \
+    --condition 'lm: question|gen <- image phase prefill' >phases
+sed 's/"condition":"[^"]*"//' phases >answers
+[ "$(sed -n 1p answers)" = "$(sed -n 2p answers)" ] || fail "phase decode is not the rows of the answer"
+[ "$(sed -n 3p answers)" = "$(sed -n 4p answers)" ] || fail "phase prefill is not the rows of the prompt"
+[ "$(sed -n 1p answers)" != "$(sed -n 3p answers)" ] || fail "the two phases do the same"
 expect 0 tapetum generate "$M" "$I" -n 6 -v >greedy 2>said
 grep -q 'bytes for keys and values' said || fail "no word on memory"
 expect 0 tapetum generate "$M" "$I" -n 6 >again
