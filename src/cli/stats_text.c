@@ -3,13 +3,20 @@
 
 #include <math.h>
 
+/* x, or 0 where n digits would print "-0". */
+static double tidy(double x, int n_digits)
+{
+    return fabs(x) < 0.5 * pow(10.0, -n_digits) ? 0.0 : x;
+}
+
 /* 21 columns: "0.923 [ 0.91,  0.94]". */
 static void put_estimate(const tap_estimate *e)
 {
     if (!e || e->na || !isfinite(e->value))
         printf("  %-21s", "NA");
     else
-        printf("  %6.3f [%5.2f, %5.2f]", e->value, e->low, e->high);
+        printf("  %6.3f [%5.2f, %5.2f]", tidy(e->value, 3), tidy(e->low, 2),
+               tidy(e->high, 2));
 }
 
 static void put_p(double p)
