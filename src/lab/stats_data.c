@@ -260,8 +260,10 @@ static tap_status read_scores(reader *r, tap_error *err)
 }
 
 /* The class of most of an image's items; of equals the first in the alphabet. */
-static tap_status put_strata(tap_stats_data *d, const int32_t *objects, tap_error *err)
+tap_status tap_stats_data_put_strata(tap_stats_data *data, const int32_t *objects,
+                                     tap_error *err)
 {
+    tap_stats_data *d = data;
     int32_t n_objects = 0;
     for (int64_t i = 0; i < d->n_items; i++)
         n_objects = objects[i] >= n_objects ? objects[i] + 1 : n_objects;
@@ -522,7 +524,7 @@ static tap_status read_all(reader *r, int32_t **objects, tap_error *err)
     TAP_TRY(read_doses(r, err));
     TAP_TRY(read_items(r, *objects, err));
     TAP_TRY(read_scores(r, err));
-    return put_strata(d, *objects, err);
+    return tap_stats_data_put_strata(d, *objects, err);
 }
 
 tap_status tap_stats_data_read(tap_stats_data *out, const tap_store *store,

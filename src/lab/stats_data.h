@@ -55,6 +55,12 @@ TAP_NODISCARD tap_status tap_stats_data_read(tap_stats_data *out,
                                              const tap_store *store, tap_error *err);
 void tap_stats_data_clear(tap_stats_data *data);
 
+/* Fills the strata from objects [n_items], each item's object class as a small whole number:
+ * for data that were not read from a database. */
+TAP_NODISCARD tap_status tap_stats_data_put_strata(tap_stats_data *data,
+                                                   const int32_t *objects,
+                                                   tap_error *err);
+
 /* Index of an item, condition or depth of the tables; -1 if it is not among the scored. */
 int64_t tap_stats_data_item(const tap_stats_data *data, int64_t id);
 int32_t tap_stats_data_condition(const tap_stats_data *data, int64_t id);
