@@ -1,0 +1,41 @@
+# results.db as a data format: read without writing, exported in long form.
+D=$ROOT/share/organism
+head -60 "$D/scenes/items.tsv" >items.tsv
+for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+cat >e.yaml <<Y
+schema: 1
+model: $D/random
+data: {format: masks, images: $D/scenes, annotations: items.tsv, parts: {min_area_px: 12}}
+conditions:
+  clean: ""
+  decoder_off: "lm: image <- image"
+controls: [random_patches, object_name]
+readout: {top_words: 2, top_depths: [0, last], thumbnail_px: 48}
+stats: {bootstrap: 100}
+Y
+expect 0 tapetum run e.yaml -o one.db -q
+
+# readers leave the file and its folder as they are
+mkdir shut
+cp one.db shut/r.db
+before=$(cksum <shut/r.db)
+chmod 444 shut/r.db
+chmod 555 shut
+expect 0 tapetum stats shut/r.db >stats.txt
+expect 0 tapetum stats shut/r.db --receipts >receipts.txt
+expect 0 tapetum export shut/r.db result_long --format csv -o long.csv
+expect 0 tapetum export shut/r.db result_long --format jsonl -o long.jsonl
+[ "$before" = "$(cksum <shut/r.db)" ] || fail "a reader changed the database"
+[ "$(ls shut)" = r.db ] || fail "a reader left files: $(ls shut)"
+chmod 755 shut
+
+# the same rows in both spellings
+[ "$(wc -l <long.csv)" -eq $(($(wc -l <long.jsonl) + 1)) ] || fail "CSV and JSON Lines differ in rows"
+grep -q '^image,item_id,object,part,label,condition,depth,metric,value' long.csv || fail "no header"
+
+# a control has its floor: five sets of every scored part, or the reason
+scored=$(tapetum export one.db item --format csv | tail -n +2 | grep -c ',[0-9.]*,.$' || true)
+[ "$scored" -gt 10 ] || fail "few scored items: $scored"
+sets=$(tapetum export one.db control_set --format csv | grep -c ',random_patches,')
+[ "$sets" -eq $((5 * scored)) ] || fail "$sets random sets of $scored parts"
+
