@@ -137,6 +137,17 @@ $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/driver.o $(TEST
 	$(LINK) $^ $(LIBS) -o $@
 $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(TEST_LIB)
 	$(LINK) $^ $(LIBS) -lcmocka -o $@
+# Files that can carry a planted bug (base/planted.h), a second time, with it.
+PLANTED := $(shell grep -l 'TAP_PLANTED.TAP_BUG' src/*/*.c)
+$(B)/planted/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) $(ISA) -DTAP_PLANT -c $< -o $@
+$(B)/libplanted.a: $(PLANTED:%.c=$(B)/planted/%.o) $(filter-out $(PLANTED:%.c=$(B)/%.o),$(LIB_OBJ))
+	rm -f $@
+	$(AR) rcs $@ $^
+$(B)/tests/planted/%.o: ALLFLAGS += -DTAP_PLANT
+$(B)/tests/planted/%: $(B)/tests/planted/%.o $(SUPPORT) $(B)/libplanted.a
+	$(LINK) $^ $(LIBS) -lcmocka -o $@
 $(B)/examples/%: $(B)/examples/%.o $(B)/libtapetum.a
 	$(LINK) $^ $(LIBS) -o $@
 $(B)/bench/%: $(B)/bench/%.o $(B)/tests/support/tiny_model.o $(B)/tests/support/tiny_tokenizer.o $(B)/libtapetum.a

@@ -16,6 +16,7 @@ readouts.safetensors    (f32 unless said otherwise; label = those of make_llava_
   and for C in clean, decoder, heads:
   C/rows [block][head][query][n_tok]   attention weights of the rows queries i32 [n]
   C/answer [token]                     log p of each token of `answer` i32 [token]
+answers.tsv             the same as text: checkpoint, log p of each token, condition
 """
 
 import math
@@ -159,6 +160,9 @@ def make(name, photo):
             out[f"{condition}/rows"] = torch.stack(
                 [cut[f"pattern.{b}"][:, queries] for b in range(len(text.layers))])
             out[f"{condition}/answer"] = answer_of(model, ids, pixels, groups, atoms, answer)
+            with open(f"{base.OUT}/answers.tsv", "a", encoding="utf-8") as f:
+                log_ps = " ".join(f"{p:.5f}" for p in out[f"{condition}/answer"])
+                f.write(f"{name}\t{log_ps}\t{base.CONDITIONS[condition]}\n")
     out = {k: v.contiguous() if v.dtype == torch.int32 else v.float().contiguous()
            for k, v in out.items()}
     assert all(torch.isfinite(v).all() for v in out.values())
@@ -174,6 +178,7 @@ def make(name, photo):
 
 def main():
     torch.set_num_threads(1)
+    open(f"{base.OUT}/answers.tsv", "w", encoding="utf-8").close()
     photo = Image.open(f"{base.OUT}/photo.png")
     make("mha", photo)
     make("gqa", photo)

@@ -12,6 +12,8 @@ typedef struct reading {
     tap_translator *translator;
     tap_source *source; /* NULL: the lens watches the run itself */
     tap_lens *lens;
+    const int64_t *rows; /* all image tokens */
+    int64_t n_rows;
 } reading;
 
 /* ORDER in the options' tables */
@@ -139,16 +141,17 @@ static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
                       "depths", err));
     for (int d = 0; d < n_depths; d++)
         tap_bits_set(r->depths, d);
-    const int64_t *rows = s->scene.image_rows, n_rows = s->scene.sequence.n_image;
+    r->rows = s->scene.image_rows;
+    r->n_rows = s->scene.sequence.n_image;
     const tap_item item = {.pixels = &s->scene.pixels,
                            .sequence = &s->scene.sequence,
                            .plans = (const tap_plan *const *)s->plans,
-                           .read = rows,
-                           .n_read = n_rows};
+                           .read = r->rows,
+                           .n_read = r->n_rows};
     const bool watches = q->readout == TAP_READOUT_RESID && !r->translator;
     spec->depths = r->depths;
-    spec->rows = &rows;
-    spec->n_rows = &n_rows;
+    spec->rows = &r->rows;
+    spec->n_rows = &r->n_rows;
     spec->n_states = watches ? 0 : tap_source_n_states(s->model, q->readout);
     TAP_TRY(tap_lens_open(&q->lens, s->model, kernels, n_threads, spec, 1,
                           s->n_conditions, err));
@@ -164,8 +167,8 @@ static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
                                         .translator = r->translator,
                                         .items = &item,
                                         .n_items = 1,
-                                        .rows = &rows,
-                                        .n_rows = &n_rows};
+                                        .rows = &r->rows,
+                                        .n_rows = &r->n_rows};
         TAP_TRY(tap_source_open(&r->source, &source, err));
         tap_source_want(&wanted, r->source);
     }

@@ -117,6 +117,29 @@ out:
     return status;
 }
 
+/* The tokens of --rows in each stack that has such a group. */
+static tap_status find_rows(uint64_t *(*rows)[TAP_N_STACKS], tap_trace_spec *spec,
+                            const tap_cli *cli, const tap_subject *s, tap_error *err)
+{
+    const char *text = tap_args_text(cli->args, "rows");
+    tap_error failure = {0};
+    int n_found = 0;
+    for (int stack = 0; text && stack < TAP_N_STACKS; stack++) {
+        const tap_group_set *set = &s->groups.stacks[stack];
+        TAP_TRY(tap_alloc(&(*rows)[stack], (size_t)tap_bits_words(set->n_tok),
+                          sizeof(uint64_t), "rows", err));
+        if (tap_group_bits((*rows)[stack], text, (tap_stack)stack, &s->groups,
+                           &failure) == TAP_OK)
+            n_found++;
+        else
+            memset((*rows)[stack], 0,
+                   (size_t)tap_bits_words(set->n_tok) * sizeof(uint64_t));
+        spec->rows[stack] = (*rows)[stack];
+    }
+    return text && n_found == 0 ? TAP_FAIL(err, failure.status, "%s", failure.message)
+                                : TAP_OK;
+}
+
 static tap_status trace_states(const tap_cli *cli, const char *sites, const char *out,
                                tap_error *err)
 {
@@ -125,6 +148,7 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     tap_subject s = {0};
     tap_trace *trace = NULL;
     tap_place *places = NULL;
+    uint64_t *rows[TAP_N_STACKS] = {NULL, NULL};
     char(*names)[24] = NULL;
     char sha256[TAP_SHA256_TEXT_BYTES];
     const char *keys[MAX_METADATA], *values[MAX_METADATA];
@@ -144,6 +168,7 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
                            .n_tiles = s.scene.pixels.n_tiles,
                            .keys = keys,
                            .values = values};
+    TAP_TRY_OUT(find_rows(&rows, &spec, cli, &s, err));
     TAP_TRY_OUT(tap_site_parse(&places, &spec.n_places, sites, n_blocks, err));
     spec.places = places;
     if (tap_args_text(cli->args, "heads")) {
@@ -165,6 +190,8 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     TAP_TRY_OUT(tap_trace_commit(trace, err));
 out:
     tap_trace_close(trace);
+    tap_free(rows[TAP_VISION]);
+    tap_free(rows[TAP_LM]);
     tap_free(places);
     tap_free(names);
     tap_subject_clear(&s);

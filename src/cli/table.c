@@ -173,6 +173,8 @@ static const tap_command trace = {
                            "names, comma-separated; see inspect --sites"},
                           {"positions", 0, TAP_OPT_CHOICE, "image|all|last", "image", 0,
                            0, "rows to keep: patches, every token, the last"},
+                          {"rows", 0, TAP_OPT_TEXT, "GROUP", NULL, 0, 0,
+                           "tokens to keep instead, e.g. 'part|last'"},
                           {"heads", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0,
                            "heads to keep of q, k, v, z, scores, pattern: 0,2,5-7"},
                           {"format", 0, TAP_OPT_CHOICE, "safetensors|npy|npz", NULL, 0,
@@ -184,6 +186,81 @@ static const tap_command trace = {
                           OPT_OUTPUT("the file to write"),
                           END},
     .run = tap_cmd_trace,
+};
+
+/* ---- attention ---- */
+
+static const tap_command attention = {
+    .name = "attention",
+    .summary = "what chosen tokens read: attention weights by block, head and group",
+    .examples =
+        {"how much does the last token look at the part?",
+         "tapetum attention MODEL cat.jpg --sum part --sum outside --mask tail.png",
+         "every weight of one head under a cut, for programs",
+         "tapetum attention MODEL cat.jpg --queries question --blocks 10-14 "
+         "--heads 7 --condition 'lm[10]: question <- image' --json"},
+    .args = model_and_image,
+    .opts =
+        (const tap_opt[]){
+            {"queries", 0, TAP_OPT_TEXT, "GROUP", NULL, 0, 0,
+             "tokens that read; the last one (vision: cls) by default"},
+            {"sum", 0, TAP_OPT_LIST, "GROUP", NULL, 0, 0,
+             "sum the weights over this group; may be given again"},
+            {"stack", 0, TAP_OPT_CHOICE, "lm|vision", "lm", 0, 0, "decoder or encoder"},
+            {"blocks", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0, "0,2,5-7; all by default"},
+            {"heads", 0, TAP_OPT_TEXT, "LIST", NULL, 0, 0, "0,2,5-7; all by default"},
+            OPT_CONDITION,
+            OPT_MASK,
+            OPT_PROMPT,
+            OPT_COMPUTE,
+            END},
+    .notes =
+        "No whole map is held: rows come a few at a time, whatever the model's size.",
+    .run = tap_cmd_attention,
+};
+
+/* ---- answer ---- */
+
+static const tap_command answer = {
+    .name = "answer",
+    .summary = "how probable answers are, and how a cut changes that",
+    .examples = {"which word fits, and does the answer need the image?",
+                 "tapetum answer MODEL cat.jpg --prompt '<image> It is a' --answer cat "
+                 "--answer dog --condition '' --condition 'lm: last <- image'",
+                 "a named condition, for programs",
+                 "tapetum answer MODEL cat.jpg --answer 'a cat' --condition "
+                 "'zhang.image_to_question(10)' --json"},
+    .args = model_and_image,
+    .opts = (const tap_opt[]){{"answer", 0, TAP_OPT_LIST, "TEXT", NULL, 0, 0,
+                               "what the model might say next; may be given again"},
+                              OPT_CONDITION,
+                              OPT_MASK,
+                              OPT_PROMPT,
+                              OPT_COMPUTE,
+                              END},
+    .notes =
+        "p is that of all tokens of the answer, one after the other; perplexity "
+        "exp(-log p / tokens). The change is that of the first token's p against the "
+        "first condition.",
+    .run = tap_cmd_answer,
+};
+
+/* ---- check ---- */
+
+static const tap_command check = {
+    .name = "check",
+    .summary = "do the promises hold on this model? Ten invariants, computed",
+    .examples = {"on a picture that is drawn for it", "tapetum check MODEL",
+                 "on one of yours, for programs", "tapetum check MODEL cat.jpg --json"},
+    .args =
+        (const tap_arg[]){{"MODEL", false, false, "model directory"},
+                          {"IMAGE", true, false, "JPEG or PNG; one is drawn if absent"},
+                          END},
+    .opts = (const tap_opt[]){OPT_PROMPT, OPT_COMPUTE, END},
+    .notes =
+        "Exit status 3 if one does not hold. It takes about twenty forward passes; "
+        "docs/method.md states the invariants.",
+    .run = tap_cmd_check,
 };
 
 /* ---- patches ---- */
@@ -235,6 +312,9 @@ static const tap_command conditions = {
     .summary = "the conditions that have a name, with text, question and source",
     .examples = {"all of them", "tapetum conditions", "for programs",
                  "tapetum conditions --json"},
+    .opts = (const tap_opt[]){{"markdown", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "as the tables of docs/conditions.md"},
+                              END},
     .run = tap_cmd_conditions,
 };
 
@@ -377,6 +457,6 @@ static const tap_command merge = {
 };
 
 const tap_command *const tap_commands[] = {
-    &demo,    &run,        &merge,    &stats, &report, &figure,
-    &export,  &items,      &patches,  &lens,  &trace,  &generate,
-    &inspect, &conditions, &tokenize, &help,  NULL};
+    &demo,  &run,     &merge,      &stats,    &report,    &figure, &export,
+    &items, &patches, &lens,       &trace,    &attention, &answer, &generate,
+    &check, &inspect, &conditions, &tokenize, &help,      NULL};

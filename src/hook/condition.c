@@ -410,6 +410,10 @@ static tap_status parse_preset(tap_parser *p, const tap_preset *preset)
     tap_parser inner = {.out = p->out, .inside_named = true, .err = p->err};
     const int n = parameters_of(preset->name);
     tap_status status = TAP_OK;
+    if (!preset->text)
+        return TAP_FAIL(p->err, TAP_EINVAL,
+                        "'%s' is not a condition by itself; it is done by %s",
+                        preset->name, preset->how);
     TAP_TRY(parse_arguments(p, arguments, n));
     TAP_TRY_OUT(expand(&text, preset->text, arguments, n, p->err));
     TAP_TRY_OUT(tap_parse_keep(p, &inner.source, text.text, text.n_bytes));

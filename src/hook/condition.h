@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "hook/edit.h"
 #include "hook/plan.h"
+#include "hook/preset.h"
 #include "hook/site.h"
 
 /* A node of a group expression. left -1 of RING and SHIFT stands for the part. */
@@ -119,12 +120,5 @@ extern const size_t tap_n_group_names;
 
 /* "mean", "zero" ...; ORDER tap_edit_kind. */
 extern const char *const tap_edit_names[];
-
-/* A condition that has a name. "enc.local(r)" has one parameter, written $1 in its text. */
-typedef struct tap_preset {
-    const char *name, *text, *question, *source;
-} tap_preset;
-
-const tap_preset *tap_presets(size_t *n);
 
 #endif

@@ -22,6 +22,12 @@ void tap_condition_free(tap_condition *condition);
 TAP_NODISCARD tap_status tap_condition_print(char **text,
                                              const tap_condition *condition,
                                              tap_error *err);
+/* bits [n_words] = the members of a group expression alone, "part|last", over the tokens of
+ * a stack; zero on entry. Errors as of a condition with that text. */
+TAP_NODISCARD tap_status tap_group_bits(uint64_t *bits, const char *text,
+                                        tap_stack stack, const tap_groups *groups,
+                                        tap_error *err);
+
 /* Whether the condition names this group anywhere: "reg" needs a clean run first. */
 bool tap_condition_names(const tap_condition *condition, const char *group);
 

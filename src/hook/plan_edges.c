@@ -1,6 +1,7 @@
 /* The edges of one block: bits per class of heads, hashed by what they do. */
 #include "base/hash.h"
 #include "base/philox.h"
+#include "base/planted.h"
 #include "hook/plan_own.h"
 
 #include <math.h>
@@ -58,7 +59,7 @@ static void touched(uint64_t *out, const tap_compiler *c, const tap_ready_atom *
         if (high > 0 && high < 64)
             out[i] &= (UINT64_C(1) << high) - 1;
     }
-    if (!a->atom->drop_self)
+    if (!a->atom->drop_self && !TAP_PLANTED(TAP_BUG_SELF_DROPPED))
         tap_bits_drop(out, q);
     if (a->atom->beyond >= 0 || a->atom->fraction < 1.0)
         thin(out, c, a, q, d->n_tok);
@@ -327,7 +328,8 @@ tap_status tap_plan_edges(tap_block_plan *out, tap_compiler *c, tap_stack stack,
         const tap_ready_atom *a = &c->atoms[order[i]];
         bool drawn[TAP_PLAN_HEADS] = {false};
         for (int h = 0; h < n_heads; h++) {
-            const int class = d.class_of_head[h];
+            const int off = TAP_PLANTED(TAP_BUG_HEAD_OFF_BY_ONE);
+            const int class = d.class_of_head[(h + off) % n_heads];
             if (!a->heads[h] || drawn[class])
                 continue;
             drawn[class] = true;

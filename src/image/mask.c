@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "image/image_formats.h"
 
 #include <string.h>
@@ -63,6 +64,8 @@ static reach reach_of(const tap_axis_map *axis, int64_t i, int patch_px, int n_c
     reach r = {.begin = i * axis->mul + axis->add,
                .stop = (i + 1) * axis->mul + axis->add,
                .cell = patch_px * axis->den};
+    if (TAP_PLANTED(TAP_BUG_PATCH_FLOORED)) /* a whole number of source pixels */
+        r.cell = r.cell / axis->mul * axis->mul;
     const int64_t low = r.begin > 0 ? r.begin : 0;
     const int64_t high = r.stop < n_cells * r.cell ? r.stop : n_cells * r.cell;
     r.first = low / r.cell;

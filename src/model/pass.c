@@ -9,6 +9,7 @@
 #include "model/pass.h"
 
 #include "base/file.h"
+#include "base/planted.h"
 
 #include <assert.h>
 #include <math.h>
@@ -338,10 +339,12 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
             .v = pass->v + from[i] * d_kv,
             .stride_q = d_q,
             .stride_kv = d_kv,
-            .edges = plan ? plan->edges : NULL,
+            .edges = plan && !TAP_PLANTED(TAP_BUG_MASK_IGNORED) ? plan->edges : NULL,
             .z = pass->z + span->row * d_q,
             .stride_z = d_q,
-            .receipt = f->receipts + i * s->n_heads};
+            .receipt = TAP_PLANTED(TAP_BUG_RECEIPT_UNMEASURED)
+                           ? NULL
+                           : f->receipts + i * s->n_heads};
         if (plan && plan->edges && plan->edges->frozen)
             TAP_TRY(tap_pass_frozen(&f->args[i].q_clean, &f->args[i].k_clean, pass,
                                     span->item, err));

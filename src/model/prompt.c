@@ -1,6 +1,7 @@
 #include "model/prompt.h"
 
 #include "base/memory.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -161,7 +162,9 @@ static tap_token text_token(const draft *d, size_t i, size_t first, size_t last,
 {
     const bool begins = d->ids[i] == spec->lm.bos_id && (i == 0 || i == last + 1);
     return (tap_token){.role = begins      ? TAP_ROLE_BOS
-                               : i < first ? TAP_ROLE_PREFIX
+                               : i < first ? TAP_PLANTED(TAP_BUG_PREFIX_IS_IMAGE)
+                                                 ? TAP_ROLE_PATCH
+                                                 : TAP_ROLE_PREFIX
                                : i > last  ? TAP_ROLE_QUESTION
                                            : TAP_ROLE_SEPARATOR,
                        .tile = -1,

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -32,6 +33,8 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
                  {"question", TAP_ROLE_QUESTION}, {"row_end", TAP_ROLE_ROW_END},
                  {"gen", TAP_ROLE_GEN},           {"pad", TAP_ROLE_PAD}};
 
+    if (TAP_PLANTED(TAP_BUG_CLS_LEAKS) && strcmp(name, "cls") == 0)
+        return false;
     if (strcmp(name, "all") == 0)
         return true;
     if (strcmp(name, "last") == 0)

@@ -1,6 +1,7 @@
 #include "read/lens.h"
 
 #include "base/memory.h"
+#include "base/planted.h"
 
 #include <assert.h>
 #include <string.h>
@@ -240,16 +241,23 @@ void tap_lens_close(tap_lens *lens)
     tap_free(lens);
 }
 
+/* The state that is read for a depth: its own. */
+static int state_of(int depth)
+{
+    return TAP_PLANTED(TAP_BUG_DEPTH_OFF_BY_ONE) && depth > 0 ? depth - 1 : depth;
+}
+
 void tap_lens_want_of(tap_wanted *wanted, const tap_model *model,
                       const tap_lens_spec *spec)
 {
     const int n = model->spec.lm.stack.n_blocks;
     for (int depth = 0; depth <= n && !spec->n_states; depth++)
         if (tap_bits_get(spec->depths, depth)) {
-            const bool last = depth == n; /* what leaves the last block */
+            const int state = state_of(depth);
+            const bool last = state == n; /* what leaves the last block */
             tap_bits_set(
                 wanted->blocks[TAP_LM][last ? TAP_SITE_RESID_POST : TAP_SITE_RESID_PRE],
-                last ? n - 1 : depth);
+                last ? n - 1 : state);
         }
 }
 
@@ -269,7 +277,7 @@ static int depth_index(const tap_lens *lens, const tap_state *state)
              state->block == n - 1)
         depth = n;
     for (int i = 0; i < lens->n_depths; i++)
-        if (lens->depths[i] == depth)
+        if (state_of(lens->depths[i]) == depth)
             return i;
     return -1;
 }
@@ -308,7 +316,8 @@ static void read_group(tap_lens *lens, int kind)
     group *g = &lens->groups[kind];
     if (g->n_rows == 0)
         return;
-    if (!lens->spec.no_norm)
+    for (int i = 0; i < (TAP_PLANTED(TAP_BUG_NORM_TWICE) ? 2 : !lens->spec.no_norm);
+         i++)
         lens->kernels->rms_norm(g->x, g->x, g->n_rows, d, &m->final_norm.weight,
                                 m->spec.lm.stack.norm_eps, &lens->work);
     if (kind == LOGITS) {

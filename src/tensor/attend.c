@@ -10,6 +10,8 @@
  * gemm.h. So a row does not depend on the tile it sits in nor on what follows it. */
 #include "tensor/attend.h"
 
+#include "base/planted.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -173,7 +175,7 @@ static int64_t change_scores(float *w, const row *r, tap_head_receipt *count)
             e->log_scale + (r->edge_class * e->n_tok + r->t) * e->n_tok + r->base;
         const uint64_t *cut = bits_of(e->cut, r);
         for (int64_t s = 0; s < r->end; s++) {
-            w[s] += log_scale[s];
+            w[s] += TAP_PLANTED(TAP_BUG_SCALE_AFTER) ? 0.0F : log_scale[s];
             count->scaled +=
                 log_scale[s] != 0.0F && !(cut && tap_bits_get(cut, r->base + s));
         }
@@ -241,6 +243,10 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
             loops->softmax(w, r.end);
         else
             memset(w, 0, (size_t)r.end * sizeof *w);
+        for (int64_t s = 0;
+             TAP_PLANTED(TAP_BUG_SCALE_AFTER) && e && e->log_scale && s < r.end; s++)
+            w[s] *= expf(
+                e->log_scale[(r.edge_class * e->n_tok + r.t) * e->n_tok + base + s]);
         memset(w + r.end, 0, (size_t)(a->n_k - r.end) * sizeof *w);
         if (e) {
             if (e->frozen)

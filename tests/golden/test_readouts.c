@@ -14,7 +14,7 @@
 
 #include "base/memory.h"
 #include "format/safetensors.h"
-#include "read/scene.h"
+#include "read/group.h"
 #include "read/source.h"
 
 #define FOLDER "tests/golden/llava/"
@@ -228,10 +228,85 @@ static void close_golden(golden *g)
     tap_model_close(g->model);
 }
 
+/* Attention rows of chosen queries: [block][head][query][n_tok] of the condition in hand. */
+typedef struct attention {
+    int64_t queries[MAX_WORDS], n_queries, n_tok, n_heads;
+    float *values;
+    int n_put;
+} attention;
+
+static tap_status put_rows(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)err;
+    attention *a = owner;
+    for (int64_t i = 0; i < a->n_queries; i++) {
+        const int64_t r = a->queries[i] - state->first_row;
+        if (r < 0 || r >= state->n_rows)
+            continue;
+        for (int64_t h = 0; h < a->n_heads; h++)
+            memcpy(a->values +
+                       ((state->block * a->n_heads + h) * a->n_queries + i) * a->n_tok,
+                   state->values + (h * state->n_rows + r) * a->n_tok,
+                   (size_t)a->n_tok * sizeof *a->values);
+        a->n_put++;
+    }
+    return TAP_OK;
+}
+
+static void run_attention(golden *g, const char *condition, const char *text)
+{
+    tap_error err;
+    char name[48];
+    int32_t ids[MAX_WORDS];
+    uint64_t chosen[4] = {0};
+    const tap_spec *spec = &g->model->spec;
+    attention a = {.n_queries = ids_of(ids, g, "queries"),
+                   .n_tok = g->scene.sequence.n_tok,
+                   .n_heads = spec->lm.stack.n_heads};
+    assert_true(a.n_tok <= 256);
+    for (int64_t i = 0; i < a.n_queries; i++)
+        tap_bits_set(chosen, a.queries[i] = ids[i]);
+    const int n_blocks = spec->lm.stack.n_blocks;
+    check(tap_alloc(&a.values, (size_t)(n_blocks * a.n_heads * a.n_queries * a.n_tok),
+                    sizeof *a.values, "a test", &err),
+          &err);
+    const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
+    tap_groups groups;
+    tap_plan_sizes sizes;
+    tap_condition *parsed = NULL;
+    tap_plan *plan = NULL;
+    tap_spec_plan_sizes(&sizes, spec);
+    check(tap_group_compile(&groups, &input, &err), &err);
+    check(tap_condition_parse(&parsed, text, &err), &err);
+    check(tap_plan_compile(&plan, parsed, &groups, &sizes, &err), &err);
+    const tap_plan *plans = plan;
+    const tap_item item = {.pixels = &g->scene.pixels,
+                           .sequence = &g->scene.sequence,
+                           .plans = &plans,
+                           .map_rows = {NULL, chosen}};
+    tap_wanted wanted = {0};
+    for (int b = 0; b < n_blocks; b++)
+        tap_bits_set(wanted.blocks[TAP_LM][TAP_SITE_PATTERN], b);
+    const tap_sink sink = {.owner = &a, .wanted = &wanted, .put = put_rows};
+    const tap_run_options options = {.n_threads = 2, .all_rows = true};
+    check(tap_run(NULL, g->model, &item, 1, 1, &options, &sink, &err), &err);
+    assert_int_equal(a.n_put, n_blocks * a.n_queries);
+    (void)snprintf(name, sizeof name, "%s/rows", condition);
+    compare(g, name, a.values);
+    tap_condition_free(parsed);
+    tap_plan_free(plan);
+    tap_groups_clear(&groups);
+    tap_free(a.values);
+}
+
 static void run_checkpoint(const char *folder)
 {
     golden g;
     open_golden(&g, folder);
+    run_attention(&g, "clean", "");
+    run_attention(&g, "decoder", "lm: image <- image");
+    run_attention(&g, "heads",
+                  "lm[1].h[0,2]: image <- image; vision[0-1].h[1]: image <- cls");
     tap_lens_spec plain = {.spellings = g.labels, .n_spellings = g.n_labels};
     run(&g, "tuned", TAP_READOUT_RESID, plain);
     run(&g, "head", TAP_READOUT_HEAD, plain);
