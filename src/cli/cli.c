@@ -229,6 +229,11 @@ tap_status tap_cli_model(char **path, const tap_cli *cli, size_t i, tap_error *e
 {
     const char *name = tap_args_argument(cli->args, i);
     assert(name && "the table demands a MODEL");
+    return tap_cli_find_model(path, name, err);
+}
+
+tap_status tap_cli_find_model(char **path, const char *name, tap_error *err)
+{
     const char *places = getenv("TAPETUM_MODELS");
     if (!places || strchr(name, '/') || tap_file_exists(name))
         return tap_text_copy(path, name, strlen(name), err);

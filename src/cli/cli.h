@@ -45,6 +45,10 @@ const tap_kernels *tap_cli_kernels(const tap_cli *cli);
 TAP_NODISCARD tap_status tap_cli_ranges(uint64_t *bits, const tap_cli *cli,
                                         const char *option, int n_bits, tap_error *err);
 
+/* The same of a name that stands elsewhere. */
+TAP_NODISCARD tap_status tap_cli_find_model(char **path, const char *name,
+                                            tap_error *err);
+
 /* Prints a JSON object as one line on stdout, with "schema": 1 set first; takes the
  * reference, and reports a NULL object as lack of memory. */
 TAP_NODISCARD tap_status tap_cli_put_json(json_t *object, tap_error *err);

@@ -1,6 +1,6 @@
 /* tapetum items: every part of a data set, excluded ones too. */
 #include "cli/commands.h"
-#include "lab/dataset.h"
+#include "cli/reading.h"
 
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ static tap_status put_part(const tap_cli *cli, const char *image,
                part->excluded ? part->excluded : "");
         return TAP_OK;
     }
-    /* Pascal-Part's ids are numbers: the place of the object in its file */
+    /* ids are numbers in most formats */
     json_t *id = json_null();
     char *end = NULL;
     if (object->id) {
@@ -31,42 +31,23 @@ static tap_status put_part(const tap_cli *cli, const char *image,
         err);
 }
 
+static tap_status put_items(void *owner, const char *image, const tap_items *items,
+                            tap_error *err)
+{
+    for (size_t p = 0; p < items->n_parts; p++)
+        TAP_TRY(put_part(owner, image, items, &items->parts[p], err));
+    return TAP_OK;
+}
+
 tap_status tap_cmd_items(tap_cli *cli, tap_error *err)
 {
     tap_experiment experiment = {0};
-    tap_dataset *dataset = NULL;
-    tap_status status =
-        tap_experiment_read_data(&experiment, tap_args_argument(cli->args, 0), err);
-    if (status != TAP_OK)
-        return status;
-    int64_t n_faults = 0;
-    TAP_TRY_OUT(tap_dataset_open(&dataset, &experiment.data, NULL, err));
+    TAP_TRY(
+        tap_experiment_read_data(&experiment, tap_args_argument(cli->args, 0), err));
     if (!cli->json)
         printf("image\tobject_id\tobject\tpart\tlabel\tarea_px\texcluded\n");
-    for (int64_t i = 0; i < tap_dataset_count(dataset); i++) {
-        tap_items items = {0};
-        tap_error fault;
-        const tap_status read = tap_dataset_read(&items, dataset, i, &fault);
-        if (read == TAP_ENOMEM)
-            TAP_TRY_OUT(TAP_FAIL(err, read, "%s", fault.message));
-        if (read != TAP_OK) { /* one bad file does not hide the others */
-            tap_cli_warn(cli, "tapetum: %s", fault.message);
-            n_faults++;
-            continue;
-        }
-        for (size_t p = 0; p < items.n_parts && status == TAP_OK; p++)
-            status = put_part(cli, tap_dataset_name(dataset, i), &items,
-                              &items.parts[p], err);
-        tap_items_clear(&items);
-        if (status != TAP_OK)
-            goto out;
-    }
-    if (n_faults > 0)
-        status = TAP_FAIL(err, TAP_EFORMAT,
-                          "%lld of %lld annotations could not be read; see above",
-                          (long long)n_faults, (long long)tap_dataset_count(dataset));
-out:
-    tap_dataset_close(dataset);
+    const tap_status status =
+        tap_cli_read_items(cli, &experiment.data, put_items, cli, err);
     tap_experiment_clear(&experiment);
     return status;
 }

@@ -190,9 +190,8 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
         (tap_multi_token)tap_args_choice(cli->args, "multi-token");
     const char *translator = tap_args_text(cli->args, "translator");
     const bool per_block = readout == READ_VALUE || readout == READ_KEY;
-    tap_lens_query q = {.labels.forms =
-                            TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL,
-                        .n_top = tap_args_int(cli->args, "top"),
+    const tap_label_spec as_named = TAP_LABELS_AS_NAMED;
+    tap_lens_query q = {.n_top = tap_args_int(cli->args, "top"),
                         .readout = readouts[readout],
                         .readout_name = names[readout],
                         .state_name = per_block ? "block" : "depth"};
@@ -208,7 +207,7 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
         return status;
     const tap_model *model = q.subject.model;
     TAP_TRY_OUT(tap_model_demand_decoder(model, err));
-    q.labels.tokenizer = model->tokenizer;
+    TAP_TRY_OUT(tap_labels_open(&q.labels, model->tokenizer, &as_named, err));
     TAP_TRY_OUT(find_words(&q, cli, policy, err));
     TAP_TRY_OUT(choose_matrix(&spec, &r, model, cli, err));
     TAP_TRY_OUT(choose_words(&q, &spec, policy, err));

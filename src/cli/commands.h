@@ -18,6 +18,7 @@ TAP_NODISCARD tap_status tap_cmd_stats(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_report(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_figure(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_export(tap_cli *cli, tap_error *err);
+TAP_NODISCARD tap_status tap_cmd_labels(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_items(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_patches(tap_cli *cli, tap_error *err);
 TAP_NODISCARD tap_status tap_cmd_lens(tap_cli *cli, tap_error *err);

@@ -291,6 +291,34 @@ static const tap_command items = {
     .run = tap_cmd_items,
 };
 
+/* ---- labels ---- */
+
+static const tap_command labels = {
+    .name = "labels",
+    .summary =
+        "the words of a data set as tokens: which a model can score, which not and why",
+    .examples = {"what a model cannot score, to publish beside its results",
+                 "tapetum labels experiment.yaml --excluded",
+                 "what three models can all score",
+                 "tapetum labels data.yaml --model A --model B --model C --json"},
+    .args =
+        (const tap_arg[]){{"SPEC", false, false,
+                           "experiment, or a file with the keys of data: at its top"},
+                          END},
+    .opts = (const tap_opt[]){{"model", 0, TAP_OPT_LIST, "MODEL", NULL, 0, 0,
+                               "model directory or tokenizer file; the experiment's by "
+                               "default"},
+                              {"excluded", 0, TAP_OPT_FLAG, NULL, NULL, 0, 0,
+                               "only labels that cannot be scored"},
+                              END},
+    .notes =
+        "Forms, synonyms and the policy for several tokens are those of the experiment; "
+        "with a data file, the defaults. With several models each label gets one more "
+        "line for 'all': give the same models as labels.common_labels to run the "
+        "experiment on what all can score.",
+    .run = tap_cmd_labels,
+};
+
 /* ---- inspect ---- */
 
 static const tap_command inspect = {
@@ -457,6 +485,6 @@ static const tap_command merge = {
 };
 
 const tap_command *const tap_commands[] = {
-    &demo,  &run,     &merge,      &stats,    &report,    &figure, &export,
-    &items, &patches, &lens,       &trace,    &attention, &answer, &generate,
-    &check, &inspect, &conditions, &tokenize, &help,      NULL};
+    &demo,     &run,    &merge,   &stats,      &report,   &figure,    &export,
+    &items,    &labels, &patches, &lens,       &trace,    &attention, &answer,
+    &generate, &check,  &inspect, &conditions, &tokenize, &help,      NULL};

@@ -93,18 +93,18 @@ static tap_status compile_plans(tap_answer *a, const tap_model *model,
 static tap_status find_labels(tap_answer *a, const tap_model *model,
                               const tap_question *q, tap_error *err)
 {
-    a->labels.tokenizer = model->tokenizer;
-    a->labels.forms = TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL;
+    const tap_label_spec spec = TAP_LABELS_AS_NAMED;
+    TAP_TRY(tap_labels_open(&a->labels, model->tokenizer, &spec, err));
     a->n_labels = q->n_labels;
     TAP_TRY(tap_alloc(&a->label_of, q->n_labels, sizeof *a->label_of, "labels", err));
     for (size_t l = 0; l < q->n_labels; l++) {
         int64_t index = 0;
         TAP_TRY(tap_labels_find(&index, &a->labels, q->labels[l], err));
-        if (a->labels.labels[index].n_columns == 0)
+        if (a->labels.labels[index].excluded)
             return TAP_FAIL(err, TAP_EINVAL,
-                            "every form of the label '%s' needs several tokens of this "
-                            "model, so it has no rank; choose another word",
-                            q->labels[l]);
+                            "%s of this model, so it has no rank; choose "
+                            "another word",
+                            a->labels.labels[index].excluded);
         a->label_of[l] = (size_t)index;
     }
     return TAP_OK;

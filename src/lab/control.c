@@ -258,7 +258,8 @@ static tap_status put_object_name(chooser *c, tap_error *err)
 {
     int64_t label = 0;
     tap_labels *labels = c->setup->labels;
-    TAP_TRY(tap_labels_find(&label, labels, c->item->object, err));
+    const char *word = c->image->annotation.objects[c->item->part->object].label;
+    TAP_TRY(tap_labels_find(&label, labels, word, err));
     if (labels->labels[label].n_columns == 0)
         return put_none(c, TAP_CONTROL_OBJECT_NAME,
                         "every form of the object's name needs several tokens", err);

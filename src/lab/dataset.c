@@ -7,6 +7,7 @@
 #include "image/image.h"
 #include "lab/dataset_reader.h"
 #include "lab/part_table.h"
+#include "lab/tsv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct tap_dataset {
     void *annotations; /* what the reader opened */
     entry *images;     /* [n] */
     size_t n;
+    tap_tsv objects;         /* shipped words for classes */
     tap_part_table *names;   /* NULL: readable as they stand */
     tap_part_table **merges; /* [spec->n_merge] */
 };
@@ -175,7 +177,9 @@ static tap_status take_images(tap_dataset *dataset, tap_image_list *list,
 static tap_status open_tables(tap_dataset *dataset, tap_error *err)
 {
     const tap_data_spec *spec = dataset->spec;
+    static const char *const columns[] = {"object", "label"};
     const char *names = dataset->reader->names;
+    TAP_TRY(tap_shared_table_open(&dataset->objects, "objects", columns, 2, err));
     if (spec->names && strcmp(spec->names, "default") != 0)
         names = spec->names;
     if (names)
@@ -236,6 +240,7 @@ void tap_dataset_close(tap_dataset *dataset)
         tap_free(dataset->images[i].photo);
     }
     tap_free(dataset->images);
+    tap_tsv_clear(&dataset->objects);
     tap_part_table_close(dataset->names);
     for (size_t i = 0; dataset->merges && i < dataset->spec->n_merge; i++)
         tap_part_table_close(dataset->merges[i]);
@@ -316,6 +321,17 @@ static tap_status merge_part(tap_part *part, const tap_dataset *dataset,
     return TAP_OK;
 }
 
+/* The word for an object's class. */
+static tap_status name_object(tap_object *object, const tap_dataset *dataset,
+                              tap_error *err)
+{
+    for (size_t r = 0; r < dataset->objects.n_rows; r++)
+        if (strcmp(tap_tsv_cell(&dataset->objects, r, 0), object->name) == 0)
+            return tap_text_set(&object->label, tap_tsv_cell(&dataset->objects, r, 1),
+                                err);
+    return tap_readable_name(&object->label, object->name, err);
+}
+
 /* Rules that hold whatever the format. */
 static tap_status check_part(tap_part *part, const tap_dataset *dataset,
                              const entry *image, const char *photo_fault,
@@ -347,6 +363,8 @@ tap_status tap_dataset_read(tap_items *out, const tap_dataset *dataset, int64_t 
         photo_fault = fault.message;
     TAP_TRY_OUT(dataset->reader->read(&items, dataset->annotations, image->place,
                                       image->name, err));
+    for (size_t o = 0; o < items.n_objects; o++)
+        TAP_TRY_OUT(name_object(&items.objects[o], dataset, err));
     for (size_t p = 0; p < items.n_parts; p++) {
         tap_part *part = &items.parts[p];
         const char *object = items.objects[part->object].name;

@@ -12,7 +12,8 @@
 /* One object of an image. */
 typedef struct tap_object {
     char *id;      /* NULL where the format has no instances */
-    char *name;    /* class: "cat" */
+    char *name;    /* class, as in the file: "pottedplant" */
+    char *label;   /* the word for it: "plant" */
     tap_mask mask; /* inside is NULL when all its parts are excluded */
     char *fault;   /* NULL, or why none of its parts is scored */
 } tap_object;

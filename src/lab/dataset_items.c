@@ -11,6 +11,7 @@ void tap_items_clear(tap_items *items)
     for (size_t i = 0; i < items->n_objects; i++) {
         tap_free(items->objects[i].id);
         tap_free(items->objects[i].name);
+        tap_free(items->objects[i].label);
         tap_free(items->objects[i].fault);
         tap_mask_clear(&items->objects[i].mask);
     }

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "image/image_formats.h"
-#include "lab/shared_tables.h"
 #include "lab/tsv.h"
 
 #include <stdio.h>
@@ -31,23 +30,14 @@ static void close_reader(void *reader)
     tap_free(r);
 }
 
-static tap_status open_table(tap_tsv *out, const char *name, const char *const *columns,
-                             size_t n_columns, tap_error *err)
-{
-    for (const tap_shared_table *t = tap_shared_tables; t->name; t++)
-        if (strcmp(t->name, name) == 0)
-            return tap_tsv_parse(out, t->text, strlen(t->text), name, columns,
-                                 n_columns, n_columns, true, err);
-    return TAP_FAIL(err, TAP_EBUG, "the library lacks its table '%s'", name);
-}
-
 static tap_status open_reader(void **reader, const tap_data_spec *spec,
                               const char *table, const char *const *columns,
                               size_t n_columns, tap_error *err)
 {
     label_reader *r = NULL;
     TAP_TRY(tap_alloc(&r, 1, sizeof *r, "a data set", err));
-    tap_status status = open_table(&r->classes, table, columns, n_columns, err);
+    tap_status status =
+        tap_shared_table_open(&r->classes, table, columns, n_columns, err);
     if (status == TAP_OK)
         status = tap_text_copy(&r->folder, spec->annotations, strlen(spec->annotations),
                                err);

@@ -438,6 +438,8 @@ static tap_status parse(tap_experiment *out, const char *text, size_t n_bytes,
     const tap_yaml_at data = tap_yaml_find(&r.top, "data", "data");
     if (data_only && !data.node) {
         TAP_TRY_OUT(read_data(&r, &r.top, true, err));
+        e.labels =
+            (tap_label_spec){.forms = (1U << COUNT(FORMS)) - 1, .synonyms = "default"};
     } else {
         TAP_TRY_OUT(read_all(&r, err));
         const tap_fact *facts = NULL;

@@ -80,6 +80,21 @@ typedef struct tap_data_spec {
     int64_t line; /* where format stands in the file: for messages of later rooms */
 } tap_data_spec;
 
+/* Which words stand for a part. */
+typedef struct tap_label_spec {
+    unsigned forms;       /* TAP_FORM_ bits */
+    const char *synonyms; /* "default", "none" or the path of a TSV */
+    tap_multi_token multi_token;
+    const char **common; /* [n_common] models whose tokenizers must agree */
+    size_t n_common;
+} tap_label_spec;
+
+/* What commands that name their words themselves use. */
+#define TAP_LABELS_AS_NAMED                                                            \
+    {                                                                                  \
+        .forms = TAP_FORM_SPACE | TAP_FORM_CASE | TAP_FORM_PLURAL, .synonyms = "none"  \
+    }
+
 typedef struct tap_condition_spec {
     const char *name;
     const char *text; /* names of other conditions replaced, atoms joined by "; " */
@@ -104,13 +119,7 @@ typedef struct tap_experiment {
     const char *prompt; /* "default" or a template with <image> */
     tap_data_spec data;
 
-    struct {
-        unsigned forms;       /* TAP_FORM_ bits */
-        const char *synonyms; /* "default", "none" or the path of a TSV */
-        tap_multi_token multi_token;
-        const char **common; /* [n_common] models whose tokenizers must agree */
-        size_t n_common;
-    } labels;
+    tap_label_spec labels;
 
     struct {
         double threshold; /* 0: any coverage above 0 */
@@ -160,8 +169,8 @@ TAP_NODISCARD tap_status tap_experiment_read(tap_experiment *out, const char *pa
 TAP_NODISCARD tap_status tap_experiment_parse(tap_experiment *out, const char *text,
                                               size_t n_bytes, const char *path,
                                               tap_error *err);
-/* Reads the data alone: the keys of `data:` at the top of the file, or an experiment. Only
- * `data` (and `path`) of *out are then meaningful. */
+/* Reads an experiment, or a file with the keys of `data:` at its top: then only `path`, `data`
+ * and the defaults of `labels` are meaningful in *out. */
 TAP_NODISCARD tap_status tap_experiment_read_data(tap_experiment *out, const char *path,
                                                   tap_error *err);
 void tap_experiment_clear(tap_experiment *experiment);

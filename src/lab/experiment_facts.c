@@ -195,6 +195,25 @@ static tap_status put_data(list *l, tap_error *err)
                       data->sample_images ? data->sample_seed : 0, true, err);
 }
 
+/* A tokenizer, by the content of its file. */
+static tap_status put_tokenizer(list *l, const char *model, tap_error *err)
+{
+    static const char *const files[] = {"/tokenizer.json", "/tokenizer.model", ""};
+    char sha256[TAP_SHA256_TEXT_BYTES], *path = NULL;
+    tap_status status = TAP_OK;
+    for (size_t i = 0; i < 3 && !path; i++) {
+        TAP_TRY(tap_text_format(&path, err, "%s%s", model, files[i]));
+        if (i < 2 && !tap_file_exists(path)) {
+            tap_free(path);
+            path = NULL;
+        }
+    }
+    status = tap_sha256_file(sha256, path, err);
+    tap_free(path);
+    return status == TAP_OK ? put_item(l, sha256, err)
+                            : tap_wrap(err, status, "labels.common_labels");
+}
+
 static tap_status put_labels(list *l, tap_error *err)
 {
     const tap_experiment *e = l->e;
@@ -203,6 +222,10 @@ static tap_status put_labels(list *l, tap_error *err)
             TAP_TRY(put_item(l, tap_form_name(bit), err));
     TAP_TRY(put_fact(l, "labels.forms", true, err));
     TAP_TRY(put_source(l, "labels.synonyms", e->labels.synonyms, err));
+    for (size_t i = 0; i < e->labels.n_common; i++)
+        TAP_TRY(put_tokenizer(l, e->labels.common[i], err));
+    if (e->labels.n_common > 0)
+        TAP_TRY(put_fact(l, "labels.common", true, err));
     return put_text(l, "labels.multi_token",
                     tap_multi_token_name(e->labels.multi_token), true, err);
 }

@@ -9,37 +9,12 @@
 
 enum { FORM_BYTES = 128 };
 
-static const char *const plurals[][2] = {
-    {"foot", "feet"},    {"tooth", "teeth"},   {"leaf", "leaves"}, {"hoof", "hooves"},
-    {"knife", "knives"}, {"shelf", "shelves"}, {"wolf", "wolves"}, {"person", "people"},
-    {"hair", "hair"},    {"sheep", "sheep"},   {"fish", "fish"}};
-
-static bool ends_with(const char *word, const char *end)
-{
-    const size_t n = strlen(word), m = strlen(end);
-    return n >= m && strcmp(word + n - m, end) == 0;
-}
-
-/* English plural: the table above, else -es after a hiss, -ies for a consonant and y, -s. */
-static void make_plural(char out[FORM_BYTES], const char *word)
-{
-    static const char *const hisses[] = {"s", "x", "z", "ch", "sh"};
-    const size_t n = strlen(word);
-    for (size_t i = 0; i < sizeof plurals / sizeof *plurals; i++)
-        if (strcmp(word, plurals[i][0]) == 0) {
-            (void)snprintf(out, FORM_BYTES, "%s", plurals[i][1]);
-            return;
-        }
-    for (size_t i = 0; i < sizeof hisses / sizeof *hisses; i++)
-        if (ends_with(word, hisses[i])) {
-            (void)snprintf(out, FORM_BYTES, "%ses", word);
-            return;
-        }
-    if (n > 1 && word[n - 1] == 'y' && !strchr("aeiou", word[n - 2]))
-        (void)snprintf(out, FORM_BYTES, "%.*sies", (int)n - 1, word);
-    else
-        (void)snprintf(out, FORM_BYTES, "%ss", word);
-}
+/* Another model whose tokenizer must be able to score a label. */
+typedef struct tap_labels_other {
+    const char *path; /* borrowed from the spec */
+    tap_tokenizer *tokenizer;
+    tap_labels labels;
+} tap_labels_other;
 
 /* The column of a token among the words ranked, added when new. */
 static tap_status column_of(int32_t *column, tap_labels *labels, int32_t id,
@@ -85,6 +60,22 @@ out:
     return status;
 }
 
+/* The id counts for the label. */
+static tap_status put_column(tap_label *label, tap_labels *labels, int32_t id,
+                             tap_error *err)
+{
+    int32_t column = 0;
+    TAP_TRY(column_of(&column, labels, id, err));
+    for (int64_t i = 0; i < label->n_columns; i++)
+        if (label->columns[i] == column)
+            return TAP_OK;
+    TAP_TRY(tap_grow(&label->columns, &label->column_capacity,
+                     (size_t)label->n_columns + 1, sizeof *label->columns, "labels",
+                     err));
+    label->columns[label->n_columns++] = column;
+    return TAP_OK;
+}
+
 static tap_status put_form(tap_label *label, tap_labels *labels, const char *word,
                            bool space, const char *name, tap_error *err)
 {
@@ -104,12 +95,9 @@ static tap_status put_form(tap_label *label, tap_labels *labels, const char *wor
         kept->ids[0] = form.token_id;
         kept->n_ids = 1;
         TAP_TRY(column_of(&kept->column, labels, form.token_id, err));
-        bool known = false;
-        for (int64_t i = 0; i < label->n_columns; i++)
-            known |= label->columns[i] == kept->column;
-        if (!known)
-            label->columns[label->n_columns++] = kept->column;
+        TAP_TRY(put_column(label, labels, form.token_id, err));
     }
+    TAP_TRY(tap_text_copy(&kept->text, word, strlen(word), err));
     return tap_text_copy(&kept->name, name, strlen(name), err);
 }
 
@@ -117,41 +105,158 @@ static void clear_label(tap_label *label)
 {
     for (int64_t f = 0; f < label->n_forms; f++) {
         tap_free(label->forms[f].name);
+        tap_free(label->forms[f].text);
         tap_free(label->forms[f].ids);
     }
     tap_free(label->forms);
     tap_free(label->columns);
     tap_free(label->word);
+    tap_free(label->excluded);
+}
+
+/* A form spelled like an earlier one ("hair" in the plural) is not listed again. */
+static bool is_listed(const tap_label *label, const char *text, bool space)
+{
+    for (int64_t f = 0; f < label->n_forms; f++) {
+        const char *name = strrchr(label->forms[f].name, '/');
+        name = name ? name + 1 : label->forms[f].name;
+        if (strcmp(label->forms[f].text, text) == 0 &&
+            (strncmp(name, "space", 5) == 0) == space)
+            return true;
+    }
+    return false;
+}
+
+enum { N_FORMS = 8 };
+
+/* The forms of one word; synonym: it is not the label itself. */
+static tap_status put_word(tap_label *label, tap_labels *labels, const char *word,
+                           bool synonym, tap_error *err)
+{
+    char *plural = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_word_plural(&plural, &labels->words, word, err));
+    for (int f = 0; f < N_FORMS; f++) {
+        const bool space = f & 1, upper = f & 2, many = f & 4;
+        char text[FORM_BYTES], name[FORM_BYTES + 32];
+        if ((space && !(labels->forms & TAP_FORM_SPACE)) ||
+            (upper && !(labels->forms & TAP_FORM_CASE)) ||
+            (many && !(labels->forms & TAP_FORM_PLURAL)))
+            continue;
+        (void)snprintf(text, sizeof text, "%s", many ? plural : word);
+        if (upper)
+            text[0] = (char)toupper((unsigned char)text[0]);
+        (void)snprintf(name, sizeof name, "%s%s%s%s%s", synonym ? word : "",
+                       synonym ? "/" : "", space ? "space" : "bare",
+                       upper ? "+case" : "", many ? "+plural" : "");
+        if (!is_listed(label, text, space))
+            TAP_TRY_OUT(put_form(label, labels, text, space, name, err));
+    }
+out:
+    tap_free(plural);
+    return status;
+}
+
+/* A piece that says nothing by itself: a lone word mark, or a special token. */
+static bool is_empty_piece(const tap_labels *labels, int32_t id)
+{
+    size_t n = 0;
+    const char *piece = tap_tokenizer_piece(labels->tokenizer, id, &n);
+    return !piece || tap_tokenizer_is_special(labels->tokenizer, id) ||
+           (n == 3 && memcmp(piece, "\xe2\x96\x81", 3) == 0) ||
+           (n == 2 && memcmp(piece, "\xc4\xa0", 2) == 0);
+}
+
+/* What counts for a label none of whose forms is one token. */
+static tap_status put_pieces(tap_label *label, tap_labels *labels, tap_error *err)
+{
+    if (labels->policy != TAP_MULTI_FIRST_PIECE &&
+        labels->policy != TAP_MULTI_BEST_PIECE)
+        return TAP_OK;
+    for (int64_t f = 0; f < label->n_forms; f++) {
+        const tap_label_form *form = &label->forms[f];
+        bool found = false;
+        for (int64_t i = 0; i < form->n_ids; i++) {
+            if (is_empty_piece(labels, form->ids[i]) ||
+                (found && labels->policy == TAP_MULTI_FIRST_PIECE))
+                continue;
+            found = true;
+            TAP_TRY(put_column(label, labels, form->ids[i], err));
+        }
+    }
+    return TAP_OK;
+}
+
+/* Writes down why the label cannot be scored, if so. */
+static tap_status judge(tap_label *label, const tap_labels *labels, tap_error *err)
+{
+    bool any = label->n_columns > 0;
+    for (int64_t f = 0; f < label->n_forms && labels->policy == TAP_MULTI_SEQUENCE; f++)
+        any |= label->forms[f].n_ids > 0;
+    if (any)
+        return TAP_OK;
+    return tap_text_format(&label->excluded, err,
+                           labels->policy == TAP_MULTI_SKIP
+                               ? "every form of the label '%s' needs several tokens"
+                               : "the vocabulary has no piece of the label '%s'",
+                           label->word);
+}
+
+static tap_status ask_others(tap_label *label, tap_labels *labels, tap_error *err)
+{
+    for (size_t o = 0; o < labels->n_others && !label->excluded; o++) {
+        tap_labels_other *other = &labels->others[o];
+        int64_t index = 0;
+        TAP_TRY(tap_labels_find(&index, &other->labels, label->word, err));
+        const char *reason = other->labels.labels[index].excluded;
+        if (reason)
+            TAP_TRY(tap_text_format(&label->excluded, err, "%s of '%s' (common_labels)",
+                                    reason, other->path));
+    }
+    if (label->excluded)
+        label->n_columns = 0;
+    return TAP_OK;
+}
+
+static tap_status fill_label(tap_label *label, tap_labels *labels, tap_error *err)
+{
+    const char *word = label->word, *synonym = NULL;
+    size_t n_synonyms = 0;
+    while (tap_word_synonym(&labels->words, word, n_synonyms))
+        n_synonyms++;
+    TAP_TRY(tap_alloc(&label->forms, N_FORMS * (1 + n_synonyms), sizeof *label->forms,
+                      "labels", err));
+    TAP_TRY(put_word(label, labels, word, false, err));
+    for (size_t k = 0; (synonym = tap_word_synonym(&labels->words, word, k)); k++)
+        if (strlen(synonym) < FORM_BYTES - 4)
+            TAP_TRY(put_word(label, labels, synonym, true, err));
+    if (label->n_columns == 0)
+        TAP_TRY(put_pieces(label, labels, err));
+    TAP_TRY(judge(label, labels, err));
+    return ask_others(label, labels, err);
 }
 
 static tap_status make_label(tap_label *out, tap_labels *labels, const char *word,
                              tap_error *err)
 {
-    enum { N_FORMS = 8 };
-
     tap_label label = {0};
+    tap_error fault;
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_text_copy(&label.word, word, strlen(word), err));
-    TAP_TRY_OUT(tap_alloc(&label.forms, N_FORMS, sizeof *label.forms, "labels", err));
-    TAP_TRY_OUT(
-        tap_alloc(&label.columns, N_FORMS, sizeof *label.columns, "labels", err));
-    for (int f = 0; f < N_FORMS; f++) {
-        const bool space = f & 1, upper = f & 2, plural = f & 4;
-        if ((space && !(labels->forms & TAP_FORM_SPACE)) ||
-            (upper && !(labels->forms & TAP_FORM_CASE)) ||
-            (plural && !(labels->forms & TAP_FORM_PLURAL)))
-            continue;
-        char text[FORM_BYTES], name[32];
-        if (plural)
-            make_plural(text, word);
-        else
-            (void)snprintf(text, sizeof text, "%s", word);
-        if (upper)
-            text[0] = (char)toupper((unsigned char)text[0]);
-        (void)snprintf(name, sizeof name, "%s%s%s", space ? "space" : "bare",
-                       upper ? "+case" : "", plural ? "+plural" : "");
-        TAP_TRY_OUT(put_form(&label, labels, text, space, name, err));
+    if (strlen(word) >= FORM_BYTES - 4) {
+        status = tap_text_format(&label.excluded, err,
+                                 "the label '%.40s...' is longer than %d bytes", word,
+                                 FORM_BYTES - 5);
+        goto out;
     }
+    status = fill_label(&label, labels, &fault);
+    if (status == TAP_EINVAL) /* text that the tokenizer does not take */
+        status =
+            tap_text_copy(&label.excluded, fault.message, strlen(fault.message), err);
+    else if (status != TAP_OK)
+        status = TAP_FAIL(err, status, "%s", fault.message);
+    if (label.excluded)
+        label.n_columns = 0;
 out:
     if (status == TAP_OK)
         *out = label;
@@ -168,10 +273,8 @@ tap_status tap_labels_find(int64_t *index, tap_labels *labels, const char *word,
             *index = (int64_t)i;
             return TAP_OK;
         }
-    if (word[0] == '\0' || strlen(word) >= FORM_BYTES - 4)
-        return TAP_FAIL(err, TAP_EINVAL,
-                        "the label '%.40s' is empty or longer than %d bytes", word,
-                        FORM_BYTES - 5);
+    if (word[0] == '\0')
+        return TAP_FAIL(err, TAP_EINVAL, "a label is empty");
     TAP_TRY(tap_grow(&labels->labels, &labels->label_capacity, labels->n_labels + 1,
                      sizeof *labels->labels, "labels", err));
     TAP_TRY(make_label(&labels->labels[labels->n_labels], labels, word, err));
@@ -179,12 +282,43 @@ tap_status tap_labels_find(int64_t *index, tap_labels *labels, const char *word,
     return TAP_OK;
 }
 
+tap_status tap_labels_open(tap_labels *out, const tap_tokenizer *tokenizer,
+                           const tap_label_spec *spec, tap_error *err)
+{
+    tap_labels labels = {
+        .tokenizer = tokenizer, .forms = spec->forms, .policy = spec->multi_token};
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_word_forms_open(&labels.words, spec->synonyms, err));
+    TAP_TRY_OUT(tap_alloc(&labels.others, spec->n_common, sizeof *labels.others,
+                          "labels", err));
+    for (size_t i = 0; i < spec->n_common; i++) {
+        tap_labels_other *other = &labels.others[labels.n_others++];
+        tap_label_spec own = *spec;
+        own.n_common = 0;
+        other->path = spec->common[i];
+        TAP_TRY_OUT(tap_tokenizer_open(&other->tokenizer, other->path, err));
+        TAP_TRY_OUT(tap_labels_open(&other->labels, other->tokenizer, &own, err));
+    }
+out:
+    if (status == TAP_OK)
+        *out = labels;
+    else
+        tap_labels_clear(&labels);
+    return status;
+}
+
 void tap_labels_clear(tap_labels *labels)
 {
     for (size_t i = 0; i < labels->n_labels; i++)
         clear_label(&labels->labels[i]);
+    for (size_t o = 0; o < labels->n_others; o++) {
+        tap_labels_clear(&labels->others[o].labels);
+        tap_tokenizer_close(labels->others[o].tokenizer);
+    }
+    tap_free(labels->others);
     tap_free(labels->labels);
     tap_free(labels->ids);
+    tap_word_forms_clear(&labels->words);
     *labels = (tap_labels){0};
 }
 

@@ -151,13 +151,8 @@ static tap_status check_supported(const tap_experiment *e, tap_error *err)
         return TAP_FAIL(err, TAP_EINVAL,
                         "the experiment '%s' names no model; add 'model: DIRECTORY'",
                         e->path);
-    if (e->labels.multi_token != TAP_MULTI_SKIP)
-        what = "labels.multi_token other than skip";
-    else if (strcmp(e->labels.synonyms, "default") != 0 &&
-             strcmp(e->labels.synonyms, "none") != 0)
-        what = "a table of synonyms";
-    else if (e->labels.n_common > 0)
-        what = "labels common to several models";
+    if (e->labels.multi_token == TAP_MULTI_SEQUENCE)
+        what = "labels.multi_token sequence";
     else if (e->readout.candidates != TAP_CANDIDATES_VOCABULARY)
         what = "readout.candidates other than vocabulary";
     if (what)
@@ -195,8 +190,8 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
         TAP_TRY_OUT(tap_survey_read(&sweep->survey, sweep->dataset, err));
     sweep->counts.memory_bytes = sweep->options.memory_bytes;
     sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights);
-    sweep->labels.tokenizer = sweep->model->tokenizer;
-    sweep->labels.forms = experiment->labels.forms;
+    TAP_TRY_OUT(tap_labels_open(&sweep->labels, sweep->model->tokenizer,
+                                &experiment->labels, err));
     TAP_TRY_OUT(read_depths(sweep, err));
 out:
     if (status == TAP_OK)

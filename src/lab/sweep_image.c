@@ -131,10 +131,9 @@ static tap_status find_label(tap_sweep_item *item, const tap_sweep_setup *setup,
 {
     TAP_TRY(tap_labels_find(&item->label, setup->labels, item->part->label, err));
     const tap_label *label = &setup->labels->labels[item->label];
-    if (!item->excluded && label->n_columns == 0)
-        return tap_text_format(&item->excluded, err,
-                               "every form of the label '%s' needs several tokens",
-                               label->word);
+    if (!item->excluded && label->excluded)
+        return tap_text_copy(&item->excluded, label->excluded, strlen(label->excluded),
+                             err);
     return TAP_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "lab/tsv.h"
 
 #include "base/file.h"
+#include "lab/shared_tables.h"
 
 #include <string.h>
 
@@ -139,6 +140,17 @@ tap_status tap_tsv_parse(tap_tsv *out, const char *text, size_t n_bytes,
     TAP_TRY(tap_text_copy(&copy, text, n_bytes, err));
     return read_text(out, copy, n_bytes, path, columns, n_columns, n_required, comments,
                      err);
+}
+
+tap_status tap_shared_table_open(tap_tsv *out, const char *name,
+                                 const char *const *columns, size_t n_columns,
+                                 tap_error *err)
+{
+    for (const tap_shared_table *t = tap_shared_tables; t->name; t++)
+        if (strcmp(t->name, name) == 0)
+            return tap_tsv_parse(out, t->text, strlen(t->text), name, columns,
+                                 n_columns, n_columns, true, err);
+    return TAP_FAIL(err, TAP_EBUG, "the library lacks its table '%s'", name);
 }
 
 void tap_tsv_clear(tap_tsv *table)

@@ -25,6 +25,10 @@ TAP_NODISCARD tap_status tap_tsv_parse(tap_tsv *out, const char *text, size_t n_
                                        const char *path, const char *const *columns,
                                        size_t n_columns, size_t n_required,
                                        bool comments, tap_error *err);
+/* A table of share/tables by its file name without ".tsv"; all columns must be there. */
+TAP_NODISCARD tap_status tap_shared_table_open(tap_tsv *out, const char *name,
+                                               const char *const *columns,
+                                               size_t n_columns, tap_error *err);
 void tap_tsv_clear(tap_tsv *table);
 
 const char *tap_tsv_cell(const tap_tsv *table, size_t row, size_t column);

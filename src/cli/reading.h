@@ -1,0 +1,17 @@
+/* Reading a data set from end to end, with progress, for `items` and `labels`. */
+#ifndef TAP_CLI_READING_H
+#define TAP_CLI_READING_H
+
+#include "cli/cli.h"
+#include "lab/dataset.h"
+
+/* Hands the items of each image to `put`, in order. An annotation that cannot be read is
+ * warned about and does not hide the others; at the end it makes the call fail. Says on
+ * stderr how many items there were. */
+TAP_NODISCARD tap_status
+tap_cli_read_items(const tap_cli *cli, const tap_data_spec *spec,
+                   tap_status (*put)(void *owner, const char *image,
+                                     const tap_items *items, tap_error *err),
+                   void *owner, tap_error *err);
+
+#endif
