@@ -49,6 +49,13 @@ bool tap_stop_requested(void)
 
 /* ---- output ---- */
 
+void tap_cli_put_cell(const char *text, char end)
+{
+    for (const char *c = text ? text : ""; *c; c++)
+        putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+    putchar(end);
+}
+
 json_t *tap_cli_json_text(const char *text)
 {
     json_t *value = json_string(text);

@@ -52,6 +52,9 @@ TAP_NODISCARD tap_status tap_cli_find_model(char **path, const char *name,
 /* Prints a JSON object as one line on stdout, with "schema": 1 set first; takes the
  * reference, and reports a NULL object as lack of memory. */
 TAP_NODISCARD tap_status tap_cli_put_json(json_t *object, tap_error *err);
+/* A cell of a table on stdout, NULL as empty, and what ends it. Control characters become
+ * '?': names from files must neither break the table nor steer the terminal. */
+void tap_cli_put_cell(const char *text, char end);
 /* A JSON string of any text: bytes that are not UTF-8 become "?". */
 json_t *tap_cli_json_text(const char *text);
 

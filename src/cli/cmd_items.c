@@ -3,31 +3,40 @@
 #include "cli/reading.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* Ids are numbers in most formats; "007" and what does not fit stay text. */
+static json_t *id_json(const char *id)
+{
+    char again[24];
+    if (!id)
+        return json_null();
+    const long long number = strtoll(id, NULL, 10);
+    snprintf(again, sizeof again, "%lld", number);
+    return strcmp(again, id) == 0 ? json_integer(number) : tap_cli_json_text(id);
+}
 
 static tap_status put_part(const tap_cli *cli, const char *image,
                            const tap_items *items, const tap_part *part, tap_error *err)
 {
     const tap_object *object = &items->objects[part->object];
     if (!cli->json) {
-        printf("%s\t%s\t%s\t%s\t%s\t%lld\t%s\n", image, object->id ? object->id : "",
-               object->name, part->name, part->label, (long long)part->area_px,
-               part->excluded ? part->excluded : "");
+        const char *const cells[] = {image, object->id, object->name, part->name,
+                                     part->label};
+        for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
+            tap_cli_put_cell(cells[c], '\t');
+        printf("%lld\t", (long long)part->area_px);
+        tap_cli_put_cell(part->excluded, '\n');
         return TAP_OK;
     }
-    /* ids are numbers in most formats */
-    json_t *id = json_null();
-    char *end = NULL;
-    if (object->id) {
-        const long long number = strtoll(object->id, &end, 10);
-        id = *end == '\0' ? json_integer(number) : tap_cli_json_text(object->id);
-    }
     return tap_cli_put_json(
-        json_pack(
-            "{s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "image", tap_cli_json_text(image),
-            "object_id", id, "object", tap_cli_json_text(object->name), "part",
-            tap_cli_json_text(part->name), "label", tap_cli_json_text(part->label),
-            "area_px", (json_int_t)part->area_px, "excluded",
-            part->excluded ? tap_cli_json_text(part->excluded) : json_null()),
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "image",
+                  tap_cli_json_text(image), "object_id", id_json(object->id), "object",
+                  tap_cli_json_text(object->name), "part",
+                  tap_cli_json_text(part->name), "label",
+                  tap_cli_json_text(part->label), "area_px", (json_int_t)part->area_px,
+                  "excluded",
+                  part->excluded ? tap_cli_json_text(part->excluded) : json_null()),
         err);
 }
 

@@ -102,14 +102,16 @@ static tap_status put_line(const tap_cli *cli, const char *model, const word *w,
                       forms),
             err);
     }
-    printf("%s\t%lld\t%s\t", w->text, (long long)w->n_items, model);
+    tap_cli_put_cell(w->text, '\t');
+    printf("%lld\t%s\t", (long long)w->n_items, model);
     bool first = true;
     for (int64_t f = 0; label && f < label->n_forms; f++)
         if (label->forms[f].token_id >= 0) {
             printf("%s%s", first ? "" : " ", label->forms[f].name);
             first = false;
         }
-    printf("\t%s\n", excluded ? excluded : "");
+    putchar('\t');
+    tap_cli_put_cell(excluded, '\n');
     return TAP_OK;
 }
 

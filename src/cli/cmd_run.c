@@ -1,6 +1,7 @@
 /* tapetum run: the sweep of an experiment file into results.db; resumes by itself. */
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/reading.h"
 #include "hook/plan.h"
 #include "lab/sweep.h"
 
@@ -127,6 +128,9 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
                                  .skip_nothing = tap_args_flag(cli->args, "no-skip"),
                                  .share_nothing = tap_args_flag(cli->args, "no-share"),
                                  .command_line = cli->command_line};
+    tap_meter meter;
+    const tap_dataset_progress reading = tap_meter_begin(&meter, cli);
+    options.reading = &reading;
     const bool dry = tap_args_flag(cli->args, "dry-run");
     if (!database && !dry)
         return TAP_FAIL(err, TAP_EINVAL,
@@ -141,10 +145,14 @@ tap_status tap_cmd_run(tap_cli *cli, tap_error *err)
         goto out;
     }
     tap_stop_listen();
-    TAP_TRY_OUT(tap_sweep_open(&sweep, &experiment, database, &options, err));
+    status = tap_sweep_open(&sweep, &experiment, database, &options, err);
+    tap_meter_end(&meter);
+    if (status != TAP_OK)
+        goto out;
     TAP_TRY_OUT(run_all(cli, sweep, err));
     TAP_TRY_OUT(put_summary(cli, tap_sweep_progress(sweep), database, err));
 out:
+    tap_meter_end(&meter);
     tap_sweep_close(sweep);
     tap_experiment_clear(&experiment);
     return status;

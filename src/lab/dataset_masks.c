@@ -165,7 +165,8 @@ static tap_status read_row(tap_items *items, label_map *map, const mask_table *t
     tap_mask mask = {0};
     int64_t object = 0;
     tap_error fault;
-    TAP_TRY(tap_items_need_object(&object, items, cell(t, row, OBJECT_ID),
+    const char *id = cell(t, row, OBJECT_ID);
+    TAP_TRY(tap_items_need_object(&object, items, id && *id ? id : NULL,
                                   cell(t, row, OBJECT), err));
     tap_status status = cut_mask(&mask, map, t, row, &fault);
     if (status == TAP_ENOMEM)

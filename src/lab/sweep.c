@@ -183,7 +183,8 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
         sweep->options.memory_bytes = tap_memory_installed() / 4;
     TAP_TRY_OUT(check_supported(experiment, err));
     TAP_TRY_OUT(parse_conditions(sweep, err));
-    TAP_TRY_OUT(tap_dataset_open(&sweep->dataset, &experiment->data, NULL, err));
+    TAP_TRY_OUT(
+        tap_dataset_open(&sweep->dataset, &experiment->data, options->reading, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
     TAP_TRY_OUT(tap_model_demand_decoder(sweep->model, err));
     if (tap_sweep_needs_survey(experiment))

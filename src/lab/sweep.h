@@ -9,7 +9,7 @@
 #ifndef TAP_LAB_SWEEP_H
 #define TAP_LAB_SWEEP_H
 
-#include "lab/experiment.h"
+#include "lab/dataset.h"
 #include "tensor/kernels.h"
 
 typedef struct tap_sweep_options {
@@ -21,6 +21,7 @@ typedef struct tap_sweep_options {
     bool skip_nothing;          /* compute rows nobody reads, too, for comparison */
     bool share_nothing;         /* compute every condition on its own, for comparison */
     const char *command_line;   /* for the manifest; may be NULL */
+    const tap_dataset_progress *reading; /* of the annotations; may be NULL */
 } tap_sweep_options;
 
 typedef struct tap_sweep_counts {

@@ -50,6 +50,19 @@ tapetum export r.db item --format jsonl >item.jsonl
 [ "$(wc -l <item.jsonl)" = 4 ] || fail "$(wc -l <item.jsonl) items"
 [ "$(grep -c '"excluded": *null' item.jsonl)" = 2 ] || fail "$(cat item.jsonl)"
 
+# names from files neither break the table nor steer the terminal
+sed 's/chimneysweeper/t\\u001b[2J\\nail/' a.json >b.json
+sed 's/a.json/b.json/' d.yaml >m.yaml
+expect 0 tapetum items m.yaml -q >found
+grep -q '	t?\[2J?ail	' found || fail "$(cat found)"
+[ "$(wc -l <found)" = 5 ] || fail "a name broke a line"
+expect 0 tapetum items m.yaml --json -q | grep -qi 't\\u001b\[2J\\nail' || fail "no JSON name"
+printf 'image\tmask\tobject\tobject_id\tpart\n%s\tm.png\tcat\t%s\tear\n' "$photo" 007 >t.tsv
+printf '%s\tm.png\tcat\t\tear\n%s\tm.png\tcat\t12\tear\n' "$photo" "$photo" >>t.tsv
+printf 'format: masks\nimages: images\nannotations: t.tsv\n' >m.yaml
+tapetum items m.yaml --json -q | sed 's/.*"object_id": *\([^,]*\),.*/\1/' | tr '\n' ' ' >found
+[ "$(cat found)" = '"007" null 12 ' ] || fail "object ids $(cat found)"
+
 # a merge of one's own, and one that does not exist
 printf 'part\tname\n*_ear\t-\n' >m.tsv
 sed 's/sides/m.tsv/' d.yaml >m.yaml

@@ -240,6 +240,63 @@ static void a_damaged_file_is_named_with_the_place(void **state)
     }
 }
 
+/* What the callback was told. */
+typedef struct told {
+    size_t n, last_bytes, n_bytes;
+} told;
+
+static void tell(void *owner, size_t done_bytes, size_t n_bytes)
+{
+    told *t = owner;
+    assert_true(done_bytes > t->last_bytes && done_bytes <= n_bytes);
+    t->n++;
+    t->last_bytes = done_bytes;
+    t->n_bytes = n_bytes;
+}
+
+static void a_large_file_tells_how_far_it_is(void **state)
+{
+    (void)state;
+
+    enum { N_NOTES = 100000 }; /* of 115 bytes: 11 MB */
+
+    char folder[SCRATCH_BYTES], path[SCRATCH_PATH_BYTES];
+    tap_buffer text = {0};
+    tap_dataset *dataset = NULL;
+    tap_items items;
+    tap_error err;
+    told t = {0};
+    const tap_dataset_progress progress = {.put = tell, .owner = &t};
+    assert_int_equal(tap_buffer_print(&text, &err,
+                                      "{" IMAGES ", " PACO_CATEGORIES
+                                      ", \"annotations\": ["),
+                     TAP_OK);
+    for (int i = 0; i < N_NOTES; i++)
+        assert_int_equal(
+            tap_buffer_print(&text, &err,
+                             "%s{\"id\": %d, \"image_id\": %d, \"category_id\": 12, "
+                             "\"segmentation\": {\"size\": [3, 4], \"counts\": "
+                             "[0, 1, 11]}}",
+                             i ? ", " : "", i, i % 1000 == 0 ? 3 : 7),
+            TAP_OK);
+    assert_int_equal(tap_buffer_print(&text, &err, "]}"), TAP_OK);
+    scratch_open(folder);
+    scratch_write(folder, "a.json", text.text, text.n_bytes);
+    scratch_path(path, folder, "a.json");
+    const tap_data_spec spec = {
+        .format = "coco-parts", .images = folder, .annotations = path};
+    assert_int_equal(tap_dataset_open(&dataset, &spec, &progress, &err), TAP_OK);
+    assert_int_equal(t.n, text.n_bytes / (1 << 22));
+    assert_int_equal(t.n_bytes, text.n_bytes);
+    assert_int_equal(tap_dataset_read(&items, dataset, 0, &err), TAP_OK);
+    assert_string_equal(tap_dataset_name(dataset, 0), "a.png");
+    assert_int_equal(items.n_parts, N_NOTES / 1000); /* spread over the file */
+    tap_items_clear(&items);
+    tap_dataset_close(dataset);
+    scratch_close(folder);
+    tap_buffer_clear(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +304,7 @@ int main(void)
         cmocka_unit_test(part_image_net_spells_tire_its_own_way),
         cmocka_unit_test(paco_parts_belong_to_the_annotation_they_name),
         cmocka_unit_test(a_faulty_annotation_excludes_itself_alone),
+        cmocka_unit_test(a_large_file_tells_how_far_it_is),
         cmocka_unit_test(a_damaged_file_is_named_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
