@@ -335,6 +335,8 @@ static void every_named_condition_parses(void **state)
     const tap_preset *presets = tap_presets(&n);
     assert_true(n >= 20);
     for (size_t i = 0; i < n; i++) {
+        if (!presets[i].text || strchr(presets[i].name, '(')) /* test_preset.c */
+            continue;
         char *by_name = canonical(presets[i].name),
              *by_text = canonical(presets[i].text);
         assert_string_equal(by_name, by_text);
