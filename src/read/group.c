@@ -288,6 +288,7 @@ void tap_groups_clear(tap_groups *groups)
     void *tokens = NULL;
     memcpy(&tokens, &groups->stacks[TAP_VISION].tokens, sizeof tokens);
     tap_free(tokens);
+    tap_free(groups->projector_rows);
     *groups = (tap_groups){0};
 }
 
