@@ -46,6 +46,10 @@ grep -vq '"block":2,' rows.jsonl && fail "another block"
 sed 's/.*"weights":\[\([^]]*\)\].*/\1/' rows.jsonl | tr ',' ' ' | awk '
     { s = 0; for (i = 1; i <= NF; i++) s += $i; if (s < 0.99999 || s > 1.00001) exit 1 }' ||
     fail "a row does not sum to 1"
+# a query reads itself and nothing after it: so each row is its own query's
+sed 's/.*"query":\([0-9]*\),"weights":\[\([^]]*\)\].*/\1 \2/' rows.jsonl | tr ',' ' ' | awk '
+    { if ($($1 + 2) <= 0) exit 1; for (i = $1 + 3; i <= NF; i++) if ($i != 0) exit 1 }' ||
+    fail "a row is not that of its query"
 grep 'part <- image' rows.jsonl | sed 's/.*"sums":{"image":\([^}]*\)}.*/\1/' >cut
 grep '"condition":""' rows.jsonl | sed 's/.*"sums":{"image":\([^}]*\)}.*/\1/' >clean
 [ "$(wc -l <cut)" -eq "$(wc -l <clean)" ] && [ -s cut ] || fail "not the same rows"
