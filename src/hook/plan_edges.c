@@ -4,6 +4,7 @@
 #include "base/planted.h"
 #include "hook/plan_own.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -135,6 +136,7 @@ static tap_status settle_empty(draft *d, const tap_compiler *c, tap_stack stack,
                 tap_bits_drop(cut, q);
                 kept_self++;
             }
+            assert(culprit); /* only atoms that act cut */
             if (rule == TAP_EMPTY_ERROR)
                 return tap_plan_refuse(
                     c, culprit, culprit->column,

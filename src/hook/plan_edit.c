@@ -1,46 +1,14 @@
 /* State edits of a condition: tokens become rows of a site, heads columns, files numbers;
  * two edits of one state are refused by name. */
+#include "hook/plan_edit.h"
+
 #include "base/hash.h"
 #include "base/philox.h"
 #include "base/suggest.h"
-#include "format/safetensors.h"
-#include "hook/plan_own.h"
 
-#include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A row of a site and the token it stands for. */
-typedef struct place {
-    int32_t row;
-    int64_t token;
-} place;
-
-/* An edit on its way into the plan. */
-typedef struct entry {
-    tap_edit edit;
-    const tap_atom *atom;
-    tap_stage stage; /* of a site outside blocks */
-    int block;       /* -1: outside blocks */
-} entry;
-
-/* What is compiled: the edits so far, and the atom in hand. */
-typedef struct editor {
-    tap_compiler *c;
-    entry *entries;
-    size_t n, capacity;
-    const tap_ready_atom *a;
-    const tap_atom *atom;
-    const tap_group_set *set;
-    tap_safetensors *file; /* of the atom */
-} editor;
-
-static const char *text_of(const editor *e)
-{
-    return e->c->condition->strings.text + e->atom->text;
-}
 
 static int64_t width_of(const tap_plan_sizes *s, const tap_atom *atom)
 {
@@ -73,8 +41,7 @@ tap_stage tap_site_stage(tap_site site)
                : TAP_STAGE_VISION;
 }
 
-/* "lm.3.resid_pre", "projector.out" */
-static void name_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int block)
+void tap_edit_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int block)
 {
     const char *name = tap_site_about(atom->site)->name;
     if (block < 0)
@@ -86,8 +53,7 @@ static void name_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int b
 
 /* ---- rows ---- */
 
-/* The row of a token at the atom's site; -1: it has none there. */
-static int32_t row_of(const editor *e, int64_t token)
+int32_t tap_edit_row(const tap_editor *e, int64_t token)
 {
     if (e->atom->projector)
         return e->c->groups->projector_rows ? e->c->groups->projector_rows[token]
@@ -104,28 +70,28 @@ static int32_t row_of(const editor *e, int64_t token)
 
 static int by_row(const void *a, const void *b)
 {
-    const place *x = a, *y = b;
+    const tap_row_place *x = a, *y = b;
     return (x->row > y->row) - (x->row < y->row);
 }
 
 /* *out [*n], of the plan's memory, sorted by row. */
-static tap_status places_of(place **out, int64_t *n, const editor *e,
+static tap_status places_of(tap_row_place **out, int64_t *n, const tap_editor *e,
                             const uint64_t *members)
 {
     const int64_t n_tok = e->set->n_tok;
     int64_t count = 0;
-    place *places = NULL;
+    tap_row_place *places = NULL;
     TAP_TRY(tap_plan_own(e->c, &places,
                          (size_t)tap_bits_count(members, tap_bits_words(n_tok)),
                          sizeof *places));
     for (int64_t t = 0; t < n_tok; t++) {
-        const int32_t row = tap_bits_get(members, t) ? row_of(e, t) : -1;
+        const int32_t row = tap_bits_get(members, t) ? tap_edit_row(e, t) : -1;
         if (row == TAP_ROW_MIXED)
             return tap_plan_refuse(e->c, e->atom, e->atom->column,
                                    "image tokens of this model mix several rows of the "
                                    "projector; edit them at lm.embed instead");
         if (row >= 0)
-            places[count++] = (place){row, t};
+            places[count++] = (tap_row_place){row, t};
     }
     qsort(places, (size_t)count, sizeof *places, by_row);
     *out = places;
@@ -149,8 +115,8 @@ static int by_draw(const void *a, const void *b)
 }
 
 /* from = the edited rows in the order of their random numbers. */
-static tap_status permute(int32_t *from, const editor *e, const place *places,
-                          int64_t n)
+static tap_status permute(int32_t *from, const tap_editor *e,
+                          const tap_row_place *places, int64_t n)
 {
     const uint64_t key = (uint64_t)e->atom->seed ^ e->c->groups->key;
     drawn *all = NULL;
@@ -179,8 +145,8 @@ static int64_t squared(const tap_token *a, const tap_token *b)
 
 /* Equal numbers: first from first. Else the nearest on the grid; where there is no grid,
  * in turn. */
-static void copy_from(int32_t *from, const editor *e, const place *to, int64_t n,
-                      const place *source, int64_t n_source)
+static void copy_from(int32_t *from, const tap_editor *e, const tap_row_place *to,
+                      int64_t n, const tap_row_place *source, int64_t n_source)
 {
     for (int64_t i = 0; i < n; i++) {
         from[i] = source[i % n_source].row;
@@ -196,10 +162,10 @@ static void copy_from(int32_t *from, const editor *e, const place *to, int64_t n
     }
 }
 
-static tap_status mean_from(tap_edit *edit, const editor *e)
+static tap_status mean_from(tap_edit *edit, const tap_editor *e)
 {
     uint64_t *members = e->a->keys;
-    place *places = NULL;
+    tap_row_place *places = NULL;
     int32_t *from = NULL;
     if (!members) {
         TAP_TRY(tap_plan_own(e->c, &members, (size_t)tap_bits_words(e->set->n_tok),
@@ -219,7 +185,8 @@ static tap_status mean_from(tap_edit *edit, const editor *e)
     return TAP_OK;
 }
 
-static tap_status rows_read(tap_edit *edit, const editor *e, const place *places)
+static tap_status rows_read(tap_edit *edit, const tap_editor *e,
+                            const tap_row_place *places)
 {
     int32_t *from = NULL;
     if (edit->kind == TAP_EDIT_MEAN)
@@ -231,7 +198,7 @@ static tap_status rows_read(tap_edit *edit, const editor *e, const place *places
     edit->n_from = edit->n_rows;
     if (edit->kind == TAP_EDIT_PERMUTE)
         return permute(from, e, places, edit->n_rows);
-    place *source = NULL;
+    tap_row_place *source = NULL;
     int64_t n_source = 0;
     TAP_TRY(places_of(&source, &n_source, e, e->a->keys));
     if (n_source == 0)
@@ -242,7 +209,7 @@ static tap_status rows_read(tap_edit *edit, const editor *e, const place *places
 }
 
 /* Keeps in mind which token rows an edit reads. */
-static tap_status note_reads(const editor *e, const tap_edit *edit)
+static tap_status note_reads(const tap_editor *e, const tap_edit *edit)
 {
     uint64_t **bits = &e->c->out->plan.rows_read[e->atom->stack];
     const bool tokens = !e->atom->projector && e->atom->site != TAP_SITE_FEATURES;
@@ -260,7 +227,7 @@ static tap_status note_reads(const editor *e, const tap_edit *edit)
 
 /* Heads as columns of the site. Keys and values belong to groups of query heads: all of a
  * group must be named. */
-static tap_status columns_of(tap_edit *edit, const editor *e)
+static tap_status columns_of(tap_edit *edit, const tap_editor *e)
 {
     const tap_plan_sizes *s = e->c->sizes;
     const tap_stack stack = e->atom->stack;
@@ -297,184 +264,26 @@ static tap_status columns_of(tap_edit *edit, const editor *e)
     return TAP_OK;
 }
 
-/* ---- files ---- */
-
-static tap_status open_file(editor *e)
-{
-    return e->file ? TAP_OK : tap_safetensors_open(&e->file, text_of(e), e->c->err);
-}
-
-/* n numbers of a tensor from `first` on, finite. */
-static tap_status read_values(float *out, const editor *e, const tap_tensor *t,
-                              const char *name, int64_t first, int64_t n)
-{
-    tap_widen(out, t, first, n);
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(out[i]))
-            return TAP_FAIL(e->c->err, TAP_EFORMAT,
-                            "'%s': tensor '%s' holds a number that is not finite",
-                            text_of(e), name);
-    return TAP_OK;
-}
-
-static bool is_float(const tap_tensor *t)
-{
-    return t->dtype == TAP_F32 || t->dtype == TAP_F16 || t->dtype == TAP_BF16;
-}
-
-/* The one vector of the file: [d], or [n_blocks][d] of which row `block` counts. */
-static tap_status read_vector(tap_edit *edit, editor *e, int block)
-{
-    float *vector = NULL;
-    TAP_TRY(open_file(e));
-    const int64_t n = tap_safetensors_count(e->file);
-    if (n != 1)
-        return tap_plan_refuse(e->c, e->atom, e->atom->column,
-                               "'%s' holds %lld tensors; %s needs a file with one "
-                               "vector",
-                               text_of(e), (long long)n, tap_edit_names[edit->kind]);
-    const tap_tensor *t = tap_safetensors_tensor(e->file, 0);
-    const int n_blocks = block >= 0 ? e->c->sizes->n_blocks[e->atom->stack] : 1;
-    const bool one = t->n_dims == 1 && t->shape[0] == edit->d;
-    const bool each = t->n_dims == 2 && t->shape[1] == edit->d &&
-                      (t->shape[0] == n_blocks || t->shape[0] == 1);
-    if (!is_float(t) || (!one && !each))
-        return tap_plan_refuse(
-            e->c, e->atom, e->atom->column,
-            "'%s' must hold a vector of %lld numbers (or one for each "
-            "of %d blocks), but its tensor '%s' is %s with %d axes of "
-            "%lld x %lld",
-            text_of(e), (long long)edit->d, n_blocks, tap_safetensors_name(e->file, 0),
-            tap_safetensors_dtype(e->file, 0), t->n_dims,
-            (long long)(t->n_dims > 0 ? t->shape[0] : 0),
-            (long long)(t->n_dims > 1 ? t->shape[1] : 1));
-    TAP_TRY(tap_plan_own(e->c, &vector, (size_t)edit->d, sizeof *vector));
-    TAP_TRY(read_values(vector, e, t, tap_safetensors_name(e->file, 0),
-                        one || t->shape[0] == 1 ? 0 : block * edit->d, edit->d));
-    edit->vector = vector;
-    if (edit->kind != TAP_EDIT_PROJECT_OUT)
-        return TAP_OK;
-    double length = 0.0;
-    for (int64_t i = 0; i < edit->d; i++)
-        length += (double)vector[i] * (double)vector[i];
-    return length > 0.0 ? TAP_OK
-                        : tap_plan_refuse(e->c, e->atom, e->atom->column,
-                                          "'%s' holds zeros: nothing can be projected "
-                                          "out along them",
-                                          text_of(e));
-}
-
-/* The tensor of a site in a trace: under its name, as a depth, or of the first condition. */
-static int64_t find_trace(const editor *e, const char *name, int block)
-{
-    char other[2 * TAP_SITE_NAME_BYTES];
-    int64_t at = tap_safetensors_find(e->file, name);
-    if (at < 0 && e->atom->site == TAP_SITE_RESID_PRE) {
-        (void)snprintf(other, sizeof other, "%s.depth.%d",
-                       tap_stack_name(e->atom->stack), block);
-        at = tap_safetensors_find(e->file, other);
-    }
-    if (at < 0) {
-        (void)snprintf(other, sizeof other, "0/%s", name);
-        at = tap_safetensors_find(e->file, other);
-    }
-    return at;
-}
-
-static tap_status refuse_trace(const editor *e, const char *name)
-{
-    const char *known[256];
-    size_t n = 0;
-    for (int64_t i = 0; i < tap_safetensors_count(e->file) && n < 256; i++)
-        known[n++] = tap_safetensors_name(e->file, i);
-    const char *near = tap_suggest(name, known, n);
-    return tap_plan_refuse(
-        e->c, e->atom, e->atom->column,
-        "'%s' does not hold the states of '%s'%s%s%s; write them with "
-        "'tapetum trace --sites %s --positions all'",
-        text_of(e), name, near ? "; the nearest it has is '" : "", near ? near : "",
-        near ? "'" : "", name);
-}
-
-/* Rows of the site: how many a whole trace has, and how many are image rows. */
-static void count_rows(int64_t *all, int64_t *image, const editor *e)
-{
-    *all = *image = 0;
-    for (int64_t t = 0; t < e->set->n_tok; t++) {
-        const int32_t row = e->set->tokens[t].role == TAP_ROLE_GEN ? -1 : row_of(e, t);
-        *all = row >= *all ? row + 1 : *all;
-        *image += row >= 0 && e->set->tokens[t].role == TAP_ROLE_PATCH;
-    }
-}
-
-/* Which row of an image-only trace a token has; -1: none. */
-static int64_t image_row(const editor *e, int64_t token)
-{
-    int64_t row = 0;
-    if (e->set->tokens[token].role != TAP_ROLE_PATCH)
-        return -1;
-    for (int64_t t = 0; t < token; t++)
-        row += e->set->tokens[t].role == TAP_ROLE_PATCH;
-    return row;
-}
-
-static tap_status read_trace(tap_edit *edit, editor *e, const place *places, int block)
-{
-    char name[TAP_SITE_NAME_BYTES];
-    float *values = NULL;
-    int64_t all = 0, image = 0;
-    TAP_TRY(open_file(e));
-    name_site(name, e->atom, block);
-    const int64_t at = find_trace(e, name, block);
-    if (at < 0)
-        return refuse_trace(e, name);
-    const tap_tensor *t = tap_safetensors_tensor(e->file, at);
-    count_rows(&all, &image, e);
-    const bool whole = t->n_dims == 2 && t->shape[0] == all;
-    if (!is_float(t) || t->n_dims != 2 || t->shape[1] != edit->d ||
-        (!whole && t->shape[0] != image))
-        return tap_plan_refuse(
-            e->c, e->atom, e->atom->column,
-            "'%s': '%s' is [%lld][%lld], but this image and model have "
-            "[%lld][%lld] (or [%lld] image rows)",
-            text_of(e), name, (long long)t->shape[0],
-            (long long)(t->n_dims > 1 ? t->shape[1] : 1), (long long)all,
-            (long long)edit->d, (long long)image);
-    TAP_TRY(tap_plan_own(e->c, &values, (size_t)edit->n_rows,
-                         (size_t)edit->d * sizeof *values));
-    for (int64_t i = 0; i < edit->n_rows; i++) {
-        const int64_t row = whole ? places[i].row : image_row(e, places[i].token);
-        if (row < 0)
-            return tap_plan_refuse(
-                e->c, e->atom, e->atom->column,
-                "'%s' holds image rows only, and the group has other "
-                "tokens; trace with --positions all",
-                text_of(e));
-        TAP_TRY(read_values(values + i * edit->d, e, t, name, row * edit->d, edit->d));
-    }
-    edit->values = values;
-    return TAP_OK;
-}
-
-static tap_status find_run(tap_edit *edit, const editor *e)
+static tap_status find_run(tap_edit *edit, const tap_editor *e)
 {
     const tap_plan_runs *runs = e->c->sizes->runs;
     edit->from_run = true;
     for (int64_t i = 0; runs && i < runs->n; i++)
-        if (strcmp(runs->names[i], text_of(e)) == 0) {
+        if (strcmp(runs->names[i], tap_edit_text(e)) == 0) {
             edit->run = runs->plans[i];
             return TAP_OK;
         }
-    if (strcmp(text_of(e), "clean") == 0)
+    if (strcmp(tap_edit_text(e), "clean") == 0)
         return TAP_OK;
     const char *near = runs && runs->n > 0
-                           ? tap_suggest(text_of(e), runs->names, (size_t)runs->n)
+                           ? tap_suggest(tap_edit_text(e), runs->names, (size_t)runs->n)
                            : NULL;
     return tap_plan_refuse(
         e->c, e->atom, e->atom->column,
         "patch(%s): no condition before this one is called so%s%s%s; "
         "'clean' always is, and a trace file stands in quotes",
-        text_of(e), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        tap_edit_text(e), near ? "; did you mean '" : "", near ? near : "",
+        near ? "'?" : "");
 }
 
 /* ---- one edit ---- */
@@ -508,7 +317,8 @@ static void hash_edit(tap_edit *edit, int block)
 }
 
 /* The atom at one block (-1: outside blocks). */
-static tap_status add(editor *e, const place *places, int64_t n_rows, int block)
+static tap_status add(tap_editor *e, const tap_row_place *places, int64_t n_rows,
+                      int block)
 {
     tap_edit edit = {.kind = e->atom->edit,
                      .site = e->atom->site,
@@ -528,28 +338,28 @@ static tap_status add(editor *e, const place *places, int64_t n_rows, int block)
     if (edit.kind == TAP_EDIT_NOISE) {
         /* every site of every block has numbers of its own */
         edit.key = (uint64_t)e->atom->seed ^ e->c->groups->key;
-        name_site(name, e->atom, block);
+        tap_edit_site(name, e->atom, block);
         for (const char *at = name; *at; at++)
             edit.place = 31U * edit.place + (unsigned char)*at;
     }
     if (edit.kind == TAP_EDIT_STEER || edit.kind == TAP_EDIT_PROJECT_OUT)
-        TAP_TRY(read_vector(&edit, e, block));
+        TAP_TRY(tap_edit_read_vector(&edit, e, block));
     if (edit.kind == TAP_EDIT_PATCH)
-        TAP_TRY(e->atom->from_file ? read_trace(&edit, e, places, block)
+        TAP_TRY(e->atom->from_file ? tap_edit_read_trace(&edit, e, places, block)
                                    : find_run(&edit, e));
     hash_edit(&edit, block);
     TAP_TRY(tap_grow(&e->entries, &e->capacity, e->n + 1, sizeof *e->entries, "edits",
                      e->c->err));
-    e->entries[e->n++] = (entry){.edit = edit,
-                                 .atom = e->atom,
-                                 .stage = tap_site_stage(e->atom->site),
-                                 .block = block};
+    e->entries[e->n++] = (tap_edit_entry){.edit = edit,
+                                          .atom = e->atom,
+                                          .stage = tap_site_stage(e->atom->site),
+                                          .block = block};
     return TAP_OK;
 }
 
-static tap_status add_atom(editor *e, const tap_ready_atom *a)
+static tap_status add_atom(tap_editor *e, const tap_ready_atom *a)
 {
-    place *places = NULL;
+    tap_row_place *places = NULL;
     int64_t n = 0;
     e->a = a;
     e->atom = a->atom;
@@ -567,7 +377,7 @@ static tap_status add_atom(editor *e, const tap_ready_atom *a)
 
 /* ---- together ---- */
 
-static bool same_place(const entry *a, const entry *b)
+static bool same_place(const tap_edit_entry *a, const tap_edit_entry *b)
 {
     return a->block == b->block && a->edit.site == b->edit.site &&
            (a->block < 0 || a->atom->stack == b->atom->stack);
@@ -600,18 +410,18 @@ static int32_t common_row(const tap_edit *a, const tap_edit *b)
 }
 
 /* At most one edit of a state. */
-static tap_status check_pairs(const editor *e)
+static tap_status check_pairs(const tap_editor *e)
 {
     for (size_t i = 0; i < e->n; i++)
         for (size_t j = 0; j < i; j++) {
-            const entry *a = &e->entries[j], *b = &e->entries[i];
+            const tap_edit_entry *a = &e->entries[j], *b = &e->entries[i];
             if (!same_place(a, b) || !columns_meet(&a->edit, &b->edit))
                 continue;
             const int32_t row = common_row(&a->edit, &b->edit);
             if (row < 0)
                 continue;
             char name[TAP_SITE_NAME_BYTES];
-            name_site(name, b->atom, b->block);
+            tap_edit_site(name, b->atom, b->block);
             return tap_plan_refuse(
                 e->c, b->atom, b->atom->column,
                 "'%s' and the '%s' of column %d both change row %d of "
@@ -623,7 +433,7 @@ static tap_status check_pairs(const editor *e)
 }
 
 /* Puts the edits of one place into its block plan. */
-static tap_status settle(const editor *e, tap_block_plan *plan, tap_stack stack,
+static tap_status settle(const tap_editor *e, tap_block_plan *plan, tap_stack stack,
                          int block, tap_stage stage)
 {
     tap_edit *edits = NULL;
@@ -631,7 +441,7 @@ static tap_status settle(const editor *e, tap_block_plan *plan, tap_stack stack,
     int n = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < e->n; i++) {
-            const entry *x = &e->entries[i];
+            const tap_edit_entry *x = &e->entries[i];
             const bool here = block >= 0 ? x->block == block && x->atom->stack == stack
                                          : x->block < 0 && x->stage == stage;
             if (!here)
@@ -655,15 +465,14 @@ static tap_status settle(const editor *e, tap_block_plan *plan, tap_stack stack,
 
 tap_status tap_plan_edits(tap_compiler *c)
 {
-    editor e = {.c = c};
+    tap_editor e = {.c = c};
     tap_plan *plan = &c->out->plan;
     tap_status status = TAP_OK;
     for (size_t a = 0; a < c->condition->n_atoms; a++) {
         if (!c->atoms[a].atom->edit)
             continue;
         status = add_atom(&e, &c->atoms[a]);
-        tap_safetensors_close(e.file);
-        e.file = NULL;
+        tap_edit_close_file(&e);
         if (status != TAP_OK)
             goto out;
     }

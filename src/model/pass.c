@@ -35,22 +35,6 @@ typedef struct frame {
     float *copy;                /* [group_rows][d] rows of edited sources, or NULL */
 } frame;
 
-/* Decoder rows that edits of the item read: up to the last one. */
-static int64_t rows_read(const tap_job *job, int64_t item)
-{
-    int64_t n = 0;
-    for (int64_t c = 0; job->edits && c < job->n_conditions; c++) {
-        const tap_plan *plan = job->items[item].plans[c];
-        const uint64_t *bits = plan ? plan->rows_read[TAP_LM] : NULL;
-        for (int64_t t = job->items[item].sequence->n_tok; bits && t > n; t--)
-            if (tap_bits_get(bits, t - 1)) {
-                n = t;
-                break;
-            }
-    }
-    return n;
-}
-
 int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
 {
     const tap_item *it = &job->items[item];
@@ -59,7 +43,7 @@ int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
         return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
     }
     const tap_sequence *s = it->sequence;
-    const int64_t least = rows_read(job, item);
+    const int64_t least = job->least_rows ? job->least_rows[item] : 0;
     int64_t n =
         job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
     if (it->read && !job->options->skip_nothing) {

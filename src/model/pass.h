@@ -37,6 +37,7 @@ typedef struct tap_job {
     int64_t n_asked; /* conditions of the caller; more lanes are run beside them */
     int32_t *condition_of; /* [n_items][n_conditions] the caller's condition of a lane,
                                 -1: none; NULL: lane = condition */
+    int64_t *least_rows;   /* [n_items] decoder rows that edits read; NULL: none */
     tap_item *own_items;   /* [n_items] when lanes were added or sorted */
     const tap_plan **own_plans; /* [n_items][n_conditions] */
     int32_t *conditions;        /* [n_conditions] scratch for tap_state */

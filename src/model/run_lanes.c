@@ -174,6 +174,23 @@ static tap_status adopt(tap_job *job, const lanes *each, tap_error *err)
     return TAP_OK;
 }
 
+/* Decoder rows that edits read: up to the last one. */
+static tap_status find_rows(tap_job *job, tap_error *err)
+{
+    TAP_TRY(tap_alloc(&job->least_rows, (size_t)job->n_items, sizeof *job->least_rows,
+                      "a run", err));
+    for (int64_t l = 0; l < job->n_items * job->n_conditions; l++) {
+        const int64_t i = l / job->n_conditions;
+        const tap_plan *plan = job->items[i].plans[l % job->n_conditions];
+        const uint64_t *bits = plan ? plan->rows_read[TAP_LM] : NULL;
+        int64_t t = bits ? job->items[i].sequence->n_tok : 0;
+        while (t > job->least_rows[i] && !tap_bits_get(bits, t - 1))
+            t--;
+        job->least_rows[i] = t > job->least_rows[i] ? t : job->least_rows[i];
+    }
+    return TAP_OK;
+}
+
 tap_status tap_job_lanes(tap_job *job, tap_error *err)
 {
     lanes *each = NULL;
@@ -185,6 +202,7 @@ tap_status tap_job_lanes(tap_job *job, tap_error *err)
         TAP_TRY_OUT(plan_item(&each[i], &reads, job, i, err));
     if (reads)
         TAP_TRY_OUT(adopt(job, each, err));
+    TAP_TRY_OUT(find_rows(job, err));
 out:
     for (int64_t i = 0; i < job->n_items; i++) {
         tap_free(each[i].plans);
@@ -196,6 +214,7 @@ out:
 
 void tap_job_lanes_clear(tap_job *job)
 {
+    tap_free(job->least_rows);
     tap_free(job->own_items);
     tap_free(job->own_plans);
     tap_free(job->condition_of);

@@ -328,6 +328,50 @@ static void wrong_text_is_named_with_its_place(void **state)
     assert_int_equal(wrong, 0);
 }
 
+static void refused(const char *text, const char *message_end)
+{
+    tap_condition *condition = NULL;
+    tap_error err;
+    assert_int_equal(tap_condition_parse(&condition, text, &err), TAP_EINVAL);
+    const size_t n = strlen(err.message), m = strlen(message_end);
+    if (n < m || strcmp(err.message + n - m, message_end) != 0)
+        print_error("%s\n", err.message);
+    assert_true(n >= m && strcmp(err.message + n - m, message_end) == 0);
+}
+
+/* Text from elsewhere is bounded before it is believed. */
+static void what_is_too_much_is_refused(void **state)
+{
+    (void)state;
+    tap_buffer text = {0};
+    tap_error err;
+    assert_int_equal(tap_buffer_print(&text, &err, "lm: "), TAP_OK);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(tap_buffer_print(&text, &err, "~("), TAP_OK);
+    refused(text.text, "column 69: expected fewer nested groups, found '~'");
+    tap_buffer_clear(&text);
+
+    assert_int_equal(tap_buffer_print(&text, &err, "lm: part"), TAP_OK);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(tap_buffer_print(&text, &err, "|part"), TAP_OK);
+    refused(text.text, "expected at most 4096 groups, found '|'");
+    tap_buffer_clear(&text);
+
+    assert_int_equal(tap_buffer_print(&text, &err, "lm[0"), TAP_OK);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(tap_buffer_print(&text, &err, ",1"), TAP_OK);
+    assert_int_equal(tap_buffer_print(&text, &err, "]: part <- image"), TAP_OK);
+    refused(text.text, "expected at most 64 ranges, found '1'");
+    tap_buffer_clear(&text);
+
+    for (int i = 0; i < 70000; i++)
+        assert_int_equal(tap_buffer_put(&text, " ", 1, &err), TAP_OK);
+    refused(text.text, "a condition of more than 65536 bytes is not read");
+    tap_buffer_clear(&text);
+    refused("lm[1000001]: part <- image",
+            "column 4: expected a number of at most 1000000, found '1000001'");
+}
+
 static void every_named_condition_parses(void **state)
 {
     (void)state;
@@ -351,6 +395,7 @@ int main(void)
         cmocka_unit_test(spellings_of_one_condition_print_alike),
         cmocka_unit_test(random_conditions_survive_printing_and_parsing),
         cmocka_unit_test(wrong_text_is_named_with_its_place),
+        cmocka_unit_test(what_is_too_much_is_refused),
         cmocka_unit_test(every_named_condition_parses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,51 @@
+/* What the files that compile state edits share. */
+#ifndef TAP_HOOK_PLAN_EDIT_H
+#define TAP_HOOK_PLAN_EDIT_H
+
+#include "format/safetensors.h"
+#include "hook/plan_own.h"
+
+/* A row of a site and the token it stands for. */
+typedef struct tap_row_place {
+    int32_t row;
+    int64_t token;
+} tap_row_place;
+
+/* An edit on its way into the plan. */
+typedef struct tap_edit_entry {
+    tap_edit edit;
+    const tap_atom *atom;
+    tap_stage stage; /* of a site outside blocks */
+    int block;       /* -1: outside blocks */
+} tap_edit_entry;
+
+/* What is compiled: the edits so far, and the atom in hand. */
+typedef struct tap_editor {
+    tap_compiler *c;
+    tap_edit_entry *entries;
+    size_t n, capacity;
+    const tap_ready_atom *a;
+    const tap_atom *atom;
+    const tap_group_set *set;
+    tap_safetensors *file; /* of the atom */
+} tap_editor;
+
+/* The atom's file or run, as written. */
+static inline const char *tap_edit_text(const tap_editor *e)
+{
+    return e->c->condition->strings.text + e->atom->text;
+}
+
+/* "lm.3.resid_pre", "projector.out" */
+void tap_edit_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int block);
+/* The row of a token at the atom's site; -1: it has none there. */
+int32_t tap_edit_row(const tap_editor *e, int64_t token);
+
+/* plan_edit_file.c. The one vector of the file: [d], or [n_blocks][d] of which row `block`
+ * counts; the rows of a trace that the places name. */
+TAP_NODISCARD tap_status tap_edit_read_vector(tap_edit *edit, tap_editor *e, int block);
+TAP_NODISCARD tap_status tap_edit_read_trace(tap_edit *edit, tap_editor *e,
+                                             const tap_row_place *places, int block);
+void tap_edit_close_file(tap_editor *e);
+
+#endif
