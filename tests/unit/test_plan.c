@@ -267,12 +267,72 @@ static void one_seed_draws_other_patches_in_other_pictures(void **state)
     assert_true(here != there);
 }
 
+static tap_status put_nothing(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)owner;
+    (void)state;
+    (void)err;
+    return TAP_OK;
+}
+
+/* Parsing, compiling and running when the n-th allocation fails, for every n. */
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    char text[512];
+    fill(
+        text, sizeof text,
+        "lm[1]: part <- dilate(object,1)|random(2,1) fraction 0.5 seed 1; lm[0]: part <- "
+        "span(\"is\") scale 0.5; vision: image <- image freeze; lm[1]: copy(outside) part "
+        "at mlp_out; vision[0]: steer(%s/u.safetensors,1) part; lm[1]: patch(clean) outside; "
+        "lm[0]: patch(%s/trace.safetensors) part at z; lm: mean part; projector: zero part");
+    tap_error err;
+    const tap_status known = rig_try_plan(&r, 0, text, &err);
+    assert_int_equal(known,
+                     TAP_EINVAL); /* the trace holds another site: an error late on */
+    char *late = strstr(text, "; lm[0]: patch");
+    memmove(late, strstr(late + 1, "; lm: mean"),
+            strlen(strstr(late + 1, "; lm: mean")) + 1);
+    int n = 1;
+    for (;; n++) {
+        (void)tap_memory_fail_at(n);
+        const tap_status status = rig_try_plan(&r, 0, text, &err);
+        (void)tap_memory_fail_at(0);
+        if (status == TAP_OK)
+            break;
+        if (status != TAP_ENOMEM)
+            print_error("%s\n", err.message);
+        assert_int_equal(status, TAP_ENOMEM);
+    }
+    assert_true(n > 40);
+    tap_plan *plan = rig_plan(&r, 0, text);
+    static tap_wanted wanted;
+    wanted.once[TAP_SITE_LOGITS] = true;
+    const tap_item item = {.pixels = &r.scenes[0].pixels,
+                           .sequence = &r.scenes[0].sequence,
+                           .plans = (const tap_plan *const *)&plan};
+    const tap_sink sink = {.wanted = &wanted, .put = put_nothing};
+    const tap_run_options options = {.n_threads = 1};
+    for (n = 1;; n++) {
+        (void)tap_memory_fail_at(n);
+        const tap_status status =
+            tap_run(NULL, r.model, &item, 1, 1, &options, &sink, &err);
+        (void)tap_memory_fail_at(0);
+        if (status == TAP_OK)
+            break;
+        assert_int_equal(status, TAP_ENOMEM);
+    }
+    assert_true(n > 10);
+    tap_plan_free(plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_done_is_refused_by_name),
         cmocka_unit_test(groups_hold_the_patches_they_name),
         cmocka_unit_test(one_seed_draws_other_patches_in_other_pictures),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }
