@@ -1,6 +1,7 @@
 /* tapetum inspect: family, sizes, sites, memory and identity of a model. */
 #include "cli/commands.h"
 #include "hook/site.h"
+#include "model/generate.h"
 #include "model/run.h"
 
 static tap_status put_sites(const tap_cli *cli, tap_error *err)
@@ -65,12 +66,33 @@ static tap_status take_sample(sample *out, const tap_spec *spec, tap_error *err)
     return TAP_OK;
 }
 
+static json_t *stops_json(const int32_t *stops, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < n; i++)
+        (void)json_array_append_new(list, json_integer(stops[i]));
+    return list;
+}
+
+static void put_stops(const tap_model *model, const int32_t *stops, size_t n)
+{
+    printf("        template %s, answers stop at", model->spec.chat);
+    for (size_t i = 0; i < n; i++) {
+        size_t n_bytes = 0;
+        const char *piece = tap_tokenizer_piece(model->tokenizer, stops[i], &n_bytes);
+        printf("%s %d (%s)", i ? "," : "", stops[i], piece ? piece : "no piece");
+    }
+    printf(n ? "\n" : " the limit only\n");
+}
+
 tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
 {
     if (tap_args_flag(cli->args, "sites"))
         return put_sites(cli, err);
     char *path = NULL;
     tap_model *model = NULL;
+    int32_t *stops = NULL;
+    size_t n_stops = 0;
     if (tap_args_count(cli->args) == 0)
         return TAP_FAIL(err, TAP_EINVAL, "no model named; give its directory");
     tap_status status = tap_cli_model(&path, cli, 0, err);
@@ -78,6 +100,8 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         return status;
     TAP_TRY_OUT(tap_model_open(&model, path, err));
     const tap_spec *spec = &model->spec;
+    if (spec->lm.stack.n_blocks > 0)
+        TAP_TRY_OUT(tap_stops_read(&stops, &n_stops, path, spec, err));
     const tap_vision_spec *v = &spec->vision;
     const int side = v->side_px / v->patch_px;
     sample photo;
@@ -90,7 +114,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         TAP_TRY_OUT(tap_cli_put_json(
             json_pack(
                 "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s, "
-                "s:{s:i, s:i, s:i, s:I}}",
+                "s:{s:i, s:i, s:i, s:I}, s:s, s:o}",
                 "family", spec->family, "vision", stack_json(&v->stack), "lm",
                 stack_json(&spec->lm.stack), "vision_blocks_read", v->n_blocks_read,
                 "side_px", v->side_px, "patch_px", v->patch_px, "n_rows", side,
@@ -98,7 +122,8 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
                 (json_int_t)weight_bytes, "state_bytes_4_conditions", (json_int_t)bytes,
                 "hash", tap_weights_hash(model->weights), "prompt", spec->prompt,
                 "photo", "width", SAMPLE_WIDTH, "height", SAMPLE_HEIGHT, "n_tiles",
-                photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots),
+                photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots, "template",
+                spec->chat, "stops", stops_json(stops, n_stops)),
             err));
         goto out;
     }
@@ -124,6 +149,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
                spec->lm.rope.n_factors ? " with short and long factors" : "",
                spec->lm.tied_head ? "tied to the embedding" : "untied");
         printf("prompt: %s\n", spec->prompt);
+        put_stops(model, stops, n_stops);
     }
     printf("memory: %.2f GiB of weights stay mapped, %.2f GiB for one image under four "
            "conditions\n",
@@ -131,6 +157,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
     printf("hash:   %s\n", tap_weights_hash(model->weights));
 out:
     tap_model_close(model);
+    tap_free(stops);
     tap_free(path);
     return status;
 }

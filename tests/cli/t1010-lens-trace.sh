@@ -32,6 +32,7 @@ END
 grep -q 'entry 1 of "ids" is not a token id' said || fail "no word on a wrong id: $(cat said)"
 expect 0 tapetum inspect "$M" --json >inspect
 grep -q 'llava-1.5' inspect || fail "no family"
+grep -q '"template":"llava-1.5","stops":\[' inspect || fail "no template and stop tokens"
 
 # the formats of NumPy hold the same bytes; a part of a state is a part
 expect 0 tapetum trace "$M" "$I" --sites lm.1.pattern --positions last --heads 1-2 -o one.npy
