@@ -136,7 +136,10 @@ tap_status tap_cmd_generate(tap_cli *cli, tap_error *err)
                      "it",
                      (long long)tap_lm_longest(&s.model->spec.lm)));
     options.max_tokens = n_new;
-    TAP_TRY_OUT(tap_stops_read(&stops, &options.n_stops, s.path, &s.model->spec, err));
+    if (!chat)
+        TAP_TRY_OUT(tap_template_get(&chat, s.model->spec.chat, err));
+    TAP_TRY_OUT(tap_stops_read(&stops, &options.n_stops, s.path, &s.model->spec, chat,
+                               s.model->tokenizer, err));
     options.stops = stops;
     status = answer_all(cli, &s, s.scene.sequence.n_tok - n_new, &options, err);
 out:

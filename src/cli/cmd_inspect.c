@@ -100,8 +100,11 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         return status;
     TAP_TRY_OUT(tap_model_open(&model, path, err));
     const tap_spec *spec = &model->spec;
+    const tap_template *chat = NULL;
+    TAP_TRY_OUT(tap_template_get(&chat, spec->chat, err));
     if (spec->lm.stack.n_blocks > 0)
-        TAP_TRY_OUT(tap_stops_read(&stops, &n_stops, path, spec, err));
+        TAP_TRY_OUT(
+            tap_stops_read(&stops, &n_stops, path, spec, chat, model->tokenizer, err));
     const tap_vision_spec *v = &spec->vision;
     const int side = v->side_px / v->patch_px;
     sample photo;

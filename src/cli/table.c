@@ -394,7 +394,7 @@ static const tap_command generate = {
                               END},
     .notes =
         "An answer ends at a stop token of generation_config.json (or config.json), at "
-        "--max-tokens, or when the model has no position left. Keys and values of all "
+        "the token that ends a turn in the chat template, at --max-tokens, or when the model has no position left. Keys and values of all "
         "rows are kept: 8 bytes for each block, position and key width; -v says how "
         "much.\n"
         "A condition acts on the prompt and on the answer. 'phase prefill' leaves the "

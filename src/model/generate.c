@@ -117,18 +117,28 @@ out:
 }
 
 tap_status tap_stops_read(int32_t **ids, size_t *n_ids, const char *directory,
-                          const tap_spec *spec, tap_error *err)
+                          const tap_spec *spec, const tap_template *chat,
+                          const tap_tokenizer *tokenizer, tap_error *err)
 {
     static const char *const files[] = {"generation_config.json", "config.json"};
     int32_t *found = NULL;
     size_t n = 0;
     tap_status status = TAP_OK;
-    TAP_TRY(tap_alloc(&found, MAX_STOPS, sizeof *found, "stop tokens", err));
+    TAP_TRY(tap_alloc(&found, MAX_STOPS + 1, sizeof *found, "stop tokens", err));
     for (size_t i = 0; i < 2 && n == 0; i++)
         TAP_TRY_OUT(
             read_stop_file(found, &n, directory, files[i], spec->lm.d_vocab, err));
     if (n == 0 && spec->lm.eos_id >= 0)
         found[n++] = spec->lm.eos_id;
+    const int32_t end =
+        chat && chat->end && tokenizer
+            ? tap_tokenizer_find(tokenizer, chat->end, strlen(chat->end))
+            : -1;
+    bool known = end < 0;
+    for (size_t i = 0; i < n; i++)
+        known |= found[i] == end;
+    if (!known)
+        found[n++] = end;
 out:
     if (status != TAP_OK) {
         tap_free(found);

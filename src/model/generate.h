@@ -4,6 +4,7 @@
 
 #include "format/tokenizer.h"
 #include "model/decode.h"
+#include "model/template.h"
 
 /* How the next token is chosen from logits z. temperature 0: the largest, the lowest id of
  * equals. Else softmax(z / temperature) over the top_k largest (0: all) and, of these, the
@@ -28,10 +29,12 @@ TAP_NODISCARD tap_status tap_sample(int32_t *id, const tap_sampling *sampling,
                                     int64_t step, tap_error *err);
 
 /* Tokens that end an answer, as generation_config.json names them, else config.json, else
- * the model's end token. *ids [*n_ids] (tap_free). */
+ * the model's end token; and the token that ends an answer in the chat template, if the
+ * tokenizer has it (both may be NULL). *ids [*n_ids] (tap_free). */
 TAP_NODISCARD tap_status tap_stops_read(int32_t **ids, size_t *n_ids,
                                         const char *directory, const tap_spec *spec,
-                                        tap_error *err);
+                                        const tap_template *chat,
+                                        const tap_tokenizer *tokenizer, tap_error *err);
 
 typedef struct tap_generate_options {
     tap_sampling sampling;

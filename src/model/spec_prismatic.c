@@ -9,6 +9,7 @@
 #include "model/spec_names.h"
 #include "model/spec_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* clang-format off */
@@ -65,14 +66,18 @@ static tap_status read_tower(tap_vision_spec *v, const tap_json_at *config,
     return TAP_OK;
 }
 
-static tap_status read_decoder(tap_lm_spec *lm, const tap_json_at *config,
+static tap_status read_decoder(tap_spec *out, const tap_json_at *config,
                                const tap_json_at *model, tap_error *err)
 {
     static const struct {
-        const char *id, *text;
+        const char *id, *text, *chat;
     } known[] = {
-        {"vicuna-v15-7b", "7"},   {"llama2-7b-pure", "7"},   {"llama2-7b-chat", "7"},
-        {"vicuna-v15-13b", "13"}, {"llama2-13b-pure", "13"}, {"llama2-13b-chat", "13"},
+        {"vicuna-v15-7b", "7", "prismatic"},
+        {"llama2-7b-pure", "7", "prismatic-pure"},
+        {"llama2-7b-chat", "7", "prismatic-llama-2"},
+        {"vicuna-v15-13b", "13", "prismatic"},
+        {"llama2-13b-pure", "13", "prismatic-pure"},
+        {"llama2-13b-chat", "13", "prismatic-llama-2"},
     };
 
     static const char *const sizes[] = {
@@ -87,8 +92,10 @@ static tap_status read_decoder(tap_lm_spec *lm, const tap_json_at *config,
     int size = -1;
     TAP_TRY(tap_json_text(&id, model, "llm_backbone_id", NULL, err));
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(id, known[i].id) == 0)
+        if (strcmp(id, known[i].id) == 0) {
             size = strcmp(known[i].text, "13") == 0;
+            (void)snprintf(out->chat, sizeof out->chat, "%s", known[i].chat);
+        }
     if (size < 0)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
                         "cannot use '%s': the decoder is '%.60s', expected one of "
@@ -96,12 +103,12 @@ static tap_status read_decoder(tap_lm_spec *lm, const tap_json_at *config,
                         config->path, id);
     TAP_TRY(tap_json_object(&text, config, "text_config", "text_config.", err));
     if (text.object)
-        return tap_spec_read_text(lm, &text, "llama", err);
+        return tap_spec_read_text(&out->lm, &text, "llama", err);
     json_t *own = json_loads(sizes[size], 0, NULL);
     if (!own)
         return TAP_FAIL(err, TAP_ENOMEM, "no memory left for the sizes of a decoder");
     text.object = own;
-    const tap_status status = tap_spec_read_text(lm, &text, "llama", err);
+    const tap_status status = tap_spec_read_text(&out->lm, &text, "llama", err);
     json_decref(own);
     return status;
 }
@@ -154,7 +161,7 @@ static tap_status read_prismatic(tap_spec *out, const tap_spec_files *files,
                         "gelu-mlp (fused towers are not read)",
                         config->path, arch);
     TAP_TRY(read_tower(&out->vision, config, &model, err));
-    TAP_TRY(read_decoder(&out->lm, config, &model, err));
+    TAP_TRY(read_decoder(out, config, &model, err));
     out->n_projector_maps = 2;
     out->projector_act = TAP_ACT_GELU_ERF;
     out->projector_bias = true;

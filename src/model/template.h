@@ -11,6 +11,7 @@ typedef struct tap_template {
     const char *pattern;  /* "{image}" and "{text}" once each */
     const char *image;    /* what {image} becomes; "" without an image ... */
     const char *no_image; /* ... or this, where the template differs; NULL: "" */
+    const char *end;      /* token that ends the answer; NULL: the end of the text */
 } tap_template;
 
 /* All of them, ending with a name NULL. */

@@ -61,6 +61,13 @@ static void templates_of_reference_code(void **state)
     assert_text("vicuna_v1", "Q?", true, CURIOUS_USER " USER: <image>\nQ? ASSISTANT:");
     assert_text("prismatic", "Q?", true, "<image>" CURIOUS_USER " USER: Q? ASSISTANT:");
     assert_text("prismatic", "Q?", false, CURIOUS_USER " USER: Q? ASSISTANT:");
+    assert_text("prismatic-pure", "Q?", true, "<image>In: Q?\nOut:");
+    assert_text(
+        "prismatic-llama-2", "Q?", true,
+        "<image>[INST] <<SYS>\nYou are a helpful language and vision assistant. "
+        "You are able to understand the visual content that the user provides, "
+        "and assist the user with a variety of tasks using natural language.\n"
+        "<</SYS>>\n\nQ? [/INST]");
     assert_text("xgen", "Q?", true,
                 "<|system|>\n" CURIOUS_USER
                 "<|end|>\n<|user|>\n<image>\nQ?<|end|>\n<|assistant|>\n");

@@ -111,24 +111,52 @@ static void stop_tokens_come_from_the_nearest_file(void **state)
     size_t n = 0;
     tap_error err;
     scratch_open(folder);
-    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, &err), TAP_OK);
+    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, NULL, NULL, &err), TAP_OK);
     assert_int_equal(n, 1);
     assert_int_equal(ids[0], 2);
     tap_free(ids);
     scratch_write_text(folder, "config.json", "{\"text_config\":{\"eos_token_id\":7}}");
-    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, &err), TAP_OK);
+    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, NULL, NULL, &err), TAP_OK);
     assert_int_equal(n, 1);
     assert_int_equal(ids[0], 7);
     tap_free(ids);
     scratch_write_text(folder, "generation_config.json", "{\"eos_token_id\":[9,11]}");
-    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, &err), TAP_OK);
+    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, NULL, NULL, &err), TAP_OK);
     assert_int_equal(n, 2);
     assert_int_equal(ids[1], 11);
     tap_free(ids);
     scratch_write_text(folder, "generation_config.json", "{\"eos_token_id\":[9,100]}");
-    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, &err), TAP_EFORMAT);
+    assert_int_equal(tap_stops_read(&ids, &n, folder, &spec, NULL, NULL, &err),
+                     TAP_EFORMAT);
     assert_non_null(strstr(err.message, "'eos_token_id' is not a token"));
     scratch_close(folder);
+}
+
+/* Phi-3 says 2 in its configuration, but ends its turns with another token. */
+static void the_end_of_a_turn_stops_too(void **state)
+{
+    (void)state;
+    rig r;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    tap_error err;
+    const tiny_model tiny = tiny_model_default();
+    const tap_template chat = {.name = "x", .end = "<image>"},
+                       other = {.name = "y", .end = "<|nowhere|>"};
+    rig_open(&r, &tiny);
+    const tap_spec *spec = &r.model->spec;
+    assert_int_equal(
+        tap_stops_read(&ids, &n, r.directory, spec, &chat, r.model->tokenizer, &err),
+        TAP_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(ids[1], spec->image_token_id);
+    tap_free(ids);
+    assert_int_equal(
+        tap_stops_read(&ids, &n, r.directory, spec, &other, r.model->tokenizer, &err),
+        TAP_OK);
+    assert_int_equal(n, 1);
+    tap_free(ids);
+    rig_close(&r);
 }
 
 /* ---- an answer of the tiny model ---- */
@@ -247,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_seed_gives_the_same_draws),
         cmocka_unit_test(a_logit_that_is_no_number_is_an_error),
         cmocka_unit_test(stop_tokens_come_from_the_nearest_file),
+        cmocka_unit_test(the_end_of_a_turn_stops_too),
         cmocka_unit_test(an_answer_arrives_in_whole_characters_and_stops),
         cmocka_unit_test(text_alone_is_a_sequence_without_the_image_token),
     };
