@@ -36,6 +36,20 @@ static tap_status need_id(int64_t *out, const json_t *object, tap_error *err)
 
 /* ---- the walk over the file ---- */
 
+/* file_name; LVIS files have only coco_url, whose last two names are folder and file. */
+static tap_status copy_file_name(char **out, const json_t *item, tap_error *err)
+{
+    const json_t *url = json_object_get(item, "coco_url");
+    const char *name = json_is_string(url) ? json_string_value(url) : NULL;
+    int n_slashes = 0;
+    for (const char *c = name ? name + strlen(name) : NULL; c && c > name;)
+        if (*--c == '/' && ++n_slashes == 2) {
+            name = c + 1;
+            break;
+        }
+    return copy_text(out, item, "file_name", n_slashes == 2 ? name : NULL, err);
+}
+
 static tap_status put_image(tap_coco_file *f, const json_t *item, tap_error *err)
 {
     TAP_TRY(tap_grow(&f->images, &f->image_capacity, f->n_images + 1, sizeof *f->images,
@@ -44,7 +58,7 @@ static tap_status put_image(tap_coco_file *f, const json_t *item, tap_error *err
                             .width = tap_coco_int(item, "width", 0),
                             .height = tap_coco_int(item, "height", 0)};
     TAP_TRY(need_id(&image.id, item, err));
-    TAP_TRY(copy_text(&image.name, item, "file_name", NULL, err));
+    TAP_TRY(copy_file_name(&image.name, item, err));
     f->images[f->n_images++] = image;
     return TAP_OK;
 }

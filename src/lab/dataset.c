@@ -126,16 +126,20 @@ static void sample(tap_dataset *dataset, size_t want)
     dataset->n = want;
 }
 
+/* The photo of an image: its name with an ending of a picture, or where names are file
+ * names, that file, also without the folders before it ("train2017/1.jpg" in train2017). */
 static tap_status find_photo(char **out, const tap_dataset *dataset, const char *name,
                              tap_error *err)
 {
     static const char *const endings[] = {".jpg", ".jpeg", ".png",
                                           ".JPG", ".JPEG", ".PNG"};
-    const size_t n = dataset->reader->file_names ? 1 : sizeof endings / sizeof *endings;
+    const bool is_file = dataset->reader->file_names;
+    const char *slash = strrchr(name, '/');
+    const size_t n = is_file ? 1 + (slash != NULL) : sizeof endings / sizeof *endings;
     for (size_t i = 0; i < n; i++) {
         char *file = NULL, *path = NULL;
-        TAP_TRY(tap_text_format(&file, err, "%s%s", name,
-                                dataset->reader->file_names ? "" : endings[i]));
+        TAP_TRY(tap_text_format(&file, err, "%s%s", is_file && i ? slash + 1 : name,
+                                is_file ? "" : endings[i]));
         const tap_status status =
             tap_path_join(&path, dataset->spec->images, file, err);
         tap_free(file);

@@ -17,6 +17,7 @@ enum { NAME_BYTES = 64, MAX_SEGMENTS = 10000 };
 /* A folder of label maps and the table of what they say. */
 typedef struct label_reader {
     char *folder;
+    const char *ending; /* of the maps' names */
     tap_tsv classes;
 } label_reader;
 
@@ -30,7 +31,7 @@ static void close_reader(void *reader)
     tap_free(r);
 }
 
-static tap_status open_reader(void **reader, const tap_data_spec *spec,
+static tap_status open_reader(label_reader **reader, const tap_data_spec *spec,
                               const char *table, const char *const *columns,
                               size_t n_columns, tap_error *err)
 {
@@ -62,9 +63,12 @@ static tap_status open_cihp(void **reader, tap_image_list *images,
                             const tap_dataset_progress *progress, tap_error *err)
 {
     static const char *const columns[N_CIHP] = {"value", "part"};
+    label_reader *r = NULL;
     (void)progress;
     TAP_TRY(tap_image_list_folder(images, spec->annotations, ".png", false, err));
-    return open_reader(reader, spec, "classes-cihp", columns, N_CIHP, err);
+    TAP_TRY(open_reader(&r, spec, "classes-cihp", columns, N_CIHP, err));
+    *reader = r;
+    return TAP_OK;
 }
 
 static tap_status put_value(tap_items *items, const label_reader *r,
@@ -146,10 +150,22 @@ static tap_status open_panoptic(void **reader, tap_image_list *images,
 {
     static const char *const columns[N_PANOPTIC] = {"class_id", "class", "first",
                                                     "last", "part"};
+    label_reader *r = NULL;
     (void)progress;
-    TAP_TRY(tap_image_list_folder(images, spec->annotations, ".tif", false, err));
-    return open_reader(reader, spec, "classes-panoptic-parts", columns, N_PANOPTIC,
-                       err);
+    TAP_TRY(open_reader(&r, spec, "classes-panoptic-parts", columns, N_PANOPTIC, err));
+    r->ending = ".tif";
+    tap_status status =
+        tap_image_list_folder(images, spec->annotations, r->ending, false, err);
+    if (status == TAP_EINVAL) { /* none of that ending */
+        r->ending = ".tiff";
+        status =
+            tap_image_list_folder(images, spec->annotations, r->ending, false, err);
+    }
+    if (status == TAP_OK)
+        *reader = r;
+    else
+        close_reader(r);
+    return status;
 }
 
 /* What a label says. Up to 99 it is a class alone; up to 99999 class and instance (3
@@ -281,7 +297,7 @@ static tap_status read_panoptic(tap_items *items, const void *reader, size_t i,
     int32_t *labels = NULL;
     int64_t width = 0, height = 0;
     (void)i;
-    TAP_TRY(tap_text_format(&path, err, "%s/%s.tif", r->folder, name));
+    TAP_TRY(tap_text_format(&path, err, "%s/%s%s", r->folder, name, r->ending));
     tap_status status = tap_file_map(&mapping, path, err);
     if (status == TAP_OK)
         status = tap_tiff_decode_labels(&labels, &width, &height, mapping.bytes,

@@ -71,6 +71,21 @@ static void groups_are_objects_and_categories_parts(void **state)
         "gone.png||cat|Outer_Ear|outer ear|12|no photo\n");
 }
 
+static void photos_are_found_by_url_and_without_their_folder(void **state)
+{
+    (void)state;
+    check_list(
+        "coco-parts",
+        "{\"images\": [{\"id\": 1, \"coco_url\": \"http://x.org/train/a.png\", \"width\": "
+        "4, \"height\": 3}, {\"id\": 2, \"file_name\": \"val/b.png\", \"width\": 4, "
+        "\"height\": 3}], \"categories\": [{\"id\": 1, \"name\": \"ear\", "
+        "\"supercategory\": \"cat\"}], \"annotations\": ["
+        "{\"image_id\": 1, \"category_id\": 1, \"segmentation\": [[0,0,4,0,4,3,0,3]]},"
+        "{\"image_id\": 2, \"category_id\": 1, \"segmentation\": [[0,0,4,0,4,3,0,3]]}]}",
+        "train/a.png||cat|ear|ear|12|\n"
+        "val/b.png||cat|ear|ear|12|\n");
+}
+
 static void part_image_net_spells_tire_its_own_way(void **state)
 {
     (void)state;
@@ -301,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_are_objects_and_categories_parts),
+        cmocka_unit_test(photos_are_found_by_url_and_without_their_folder),
         cmocka_unit_test(part_image_net_spells_tire_its_own_way),
         cmocka_unit_test(paco_parts_belong_to_the_annotation_they_name),
         cmocka_unit_test(a_faulty_annotation_excludes_itself_alone),

@@ -161,6 +161,9 @@ static void labels_hold_class_instance_and_part(void **state)
                    "a||unknown|label 20000000|label 20000000|1|a label that the "
                    "format does not have\n");
     }
+    char longer[SCRATCH_PATH_BYTES]; /* the other ending of such files */
+    scratch_path(longer, folder, "a.tiff");
+    assert_int_equal(rename(path, longer), 0);
     tap_dataset *dataset = NULL;
     tap_items items;
     tap_error err;
