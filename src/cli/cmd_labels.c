@@ -179,7 +179,8 @@ tap_status tap_cmd_labels(tap_cli *cli, tap_error *err)
     TAP_TRY_OUT(tap_alloc(&subjects, n, sizeof *subjects, "labels", err));
     TAP_TRY_OUT(open_subjects(subjects, n, names, &spec, err));
     TAP_TRY_OUT(tap_cli_read_items(cli, &e.data, count_items, &list, err));
-    qsort(list.words, list.n, sizeof *list.words, by_text);
+    if (list.n > 1)
+        qsort(list.words, list.n, sizeof *list.words, by_text);
     if (!cli->json)
         printf("label\tn_items\tmodel\tforms\texcluded\n");
     int64_t n_common = 0;

@@ -160,6 +160,14 @@ static tap_status walk(tap_coco_file *f, const tap_dataset_progress *progress,
 
 /* ---- order ---- */
 
+/* qsort takes no NULL, not even for nothing. */
+static void sort(void *items, size_t n, size_t item_bytes,
+                 int (*compare)(const void *, const void *))
+{
+    if (n > 1)
+        qsort(items, n, item_bytes, compare);
+}
+
 static int compare_ids(int64_t a, int64_t b)
 {
     return (a > b) - (a < b);
@@ -208,7 +216,7 @@ static tap_status check_unique(const tap_coco_file *f, tap_error *err)
     TAP_TRY(tap_alloc(&names, f->n_images, sizeof *names, "images", err));
     for (size_t i = 0; i < f->n_images; i++)
         names[i] = f->images[i].name;
-    qsort(names, f->n_images, sizeof *names, by_text);
+    sort(names, f->n_images, sizeof *names, by_text);
     for (size_t i = 1; i < f->n_images && status == TAP_OK; i++)
         if (strcmp(names[i], names[i - 1]) == 0)
             status = TAP_FAIL(err, TAP_EFORMAT,
@@ -275,12 +283,12 @@ tap_status tap_coco_open(tap_coco_file **out, const char *path,
     TAP_TRY_OUT(tap_text_copy(&f->path, path, strlen(path), err));
     TAP_TRY_OUT(tap_file_map(&f->mapping, path, err));
     TAP_TRY_OUT(walk(f, progress, err));
-    qsort(f->images, f->n_images, sizeof *f->images, by_image_id);
-    qsort(f->categories, f->n_categories, sizeof *f->categories, by_category_id);
-    qsort(f->places, f->n_places, sizeof *f->places, by_image_then_place);
+    sort(f->images, f->n_images, sizeof *f->images, by_image_id);
+    sort(f->categories, f->n_categories, sizeof *f->categories, by_category_id);
+    sort(f->places, f->n_places, sizeof *f->places, by_image_then_place);
     TAP_TRY_OUT(check_unique(f, err));
     TAP_TRY_OUT(pair(f, err));
-    qsort(f->places, f->n_places, sizeof *f->places, by_image);
+    sort(f->places, f->n_places, sizeof *f->places, by_image);
 out:
     if (status == TAP_OK)
         *out = f;
