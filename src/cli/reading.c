@@ -59,7 +59,7 @@ tap_status tap_cli_read_items(const tap_cli *cli, const tap_data_spec *spec,
             TAP_TRY_OUT(TAP_FAIL(err, read, "%s", fault.message));
         if (read != TAP_OK) {
             tap_progress_clear(&progress);
-            tap_cli_warn(cli, "tapetum: %s", fault.message);
+            tap_cli_warn(cli, "%s", fault.message);
             t.n_faults++;
             continue;
         }

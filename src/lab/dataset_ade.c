@@ -495,9 +495,10 @@ static tap_status read_image(tap_items *items, const void *reader, size_t i,
     TAP_TRY_OUT(read_entries(&entries, &n, &tree, path, err));
     for (int level = 1; level <= MAX_LEVEL; level++)
         TAP_TRY_OUT(read_level(items, base, level, entries, n, err));
+    const level_map none = {0};
     for (size_t e = 0; e < n; e++)
         if (entries[e].level > MAX_LEVEL)
-            TAP_TRY_OUT(put_part(items, NULL, "its part_level is not 0 to 9", entries,
+            TAP_TRY_OUT(put_part(items, &none, "its part_level is not 0 to 9", entries,
                                  n, &entries[e], err));
     if (items->n_parts > 0)
         status = read_level(items, base, 0, entries, n, err);

@@ -3,6 +3,7 @@ M=$ROOT/share/organism/random
 mkdir images
 cp "$ROOT/share/organism/scenes/"*.png images 2>/dev/null || true
 set -- images/*.png
+photo_path=$1
 photo=${1##*/}
 size=$(od -An -tu1 -j16 -N8 "$1" | awk '{ print $3 * 256 + $4, $7 * 256 + $8 }')
 w=${size% *} h=${size#* }
@@ -77,3 +78,17 @@ for damage in 's/"images": /"images" /' 's/}]}$/}]/' 's/"id": 2, "image_id"/"id"
     expect 1 tapetum items m.yaml 2>said >found
     grep -q "b.json' as JSON" said || fail "$damage: $(cat said)"
 done
+
+# Pascal-Part: damaged files are named, the rest is read; a photo of another size, none, no photo
+mkdir mat
+cp "$ROOT/tests/fuzz/corpus/pascal/"*.mat mat
+printf 'format: pascal-part\nimages: mat\nannotations: mat\n' >m.yaml
+why() { tapetum items m.yaml 2>said | sed -n 's/^tiny	.*	1	//p'; }
+expect 1 tapetum items m.yaml >found 2>said
+[ "$(grep -c '^tapetum: .*mat/\(huge\|no_names\|other\).mat' said)" = 3 ] || fail "$(cat said)"
+grep -q '3 of 4 annotations could not be read' said || fail "$(cat said)"
+[ "$(why)" = "no photo" ] || fail "$(why)"
+cp "$photo_path" mat/tiny.png
+[ "$(why)" = "the part has a mask of 5 x 4 px in an image of $w x $h px" ] || fail "$(why)"
+echo "no picture" >mat/tiny.png
+why | grep -q "tiny.png': it does not begin like a JPEG or PNG" || fail "$(why)"
