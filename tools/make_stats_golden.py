@@ -305,6 +305,55 @@ for name, x in {
 }.items():
     put("wilcoxon", name, wilcoxon(x), *x)
 
+# ---- controls, strata, areas: means over some items, with the draws of all of them
+ordinal = np.array([sum(1 for x in items[:i] if x[0] == items[i][0]) for i in range(len(items))])
+
+
+def mean_rows(values, use):
+    """Macro rows of the mean of values over the items in use."""
+    out = []
+    for counts in [np.ones(n_images)] + [1.0 - np.eye(n_images)[i] for i in range(n_images)] + \
+            list(COUNTS["macro"]):
+        w = counts[image] * use
+        means = [np.average(values[category == k], weights=w[category == k])
+                 for k in sorted(set(category)) if w[category == k].sum() > 0]
+        out.append(np.mean(means) if means else np.nan)
+    return np.array(out)
+
+
+log_rank = metric_value("log_rank", ranks)
+has = ordinal % 5 != 4
+for c in range(4):
+    part, draw = ranks[c, -1], [np.minimum(N, ranks[c, -1] + 3 * seed + ordinal % 4)
+                                for seed in range(3)]
+    for metric in METRICS[:-1]:
+        control = np.mean([metric_value(metric, r) for r in draw], axis=0)
+        put("control", CONDITIONS[c], metric, "score", *interval("macro", mean_rows(control, has)))
+        put("control", CONDITIONS[c], metric, "gap", *interval(
+            "macro", mean_rows(metric_value(metric, part) - control, has)))
+    worse = np.mean([(r > part) + 0.5 * (r == part) for r in draw], axis=0)
+    put("control", CONDITIONS[c], "percentile", "share", *interval("macro", mean_rows(worse, has)))
+    for d in range(DEPTHS):
+        control = np.mean([metric_value("log_rank", np.minimum(N, ranks[c, d] + 3 * seed + ordinal % 4))
+                           for seed in range(3)], axis=0)
+        put("curve", CONDITIONS[c], str(d), mean_rows(control, has)[0],
+            mean_rows(log_rank[c, d], has)[0])
+
+raster = ((image * 7 + ordinal * 3) % 10) / 10 + 0.05
+for name, low, high in (("top", 0, 1 / 3), ("middle", 1 / 3, 2 / 3), ("bottom", 2 / 3, 1)):
+    use = (raster >= low) & (raster < high)
+    cells = [mean_rows(log_rank[c, -1], use) for c in range(4)]
+    for c in range(4):
+        put("stratum", name, CONDITIONS[c], "score", *interval("macro", cells[c]))
+    for q, values in design("macro", "log_rank", cells):
+        put("stratum", name, q, "design", *values)
+for c in range(4):
+    area = np.trapezoid(log_rank[c], axis=0) / (DEPTHS - 1)
+    put("area", CONDITIONS[c], "", "", *interval("macro", mean_rows(area, np.ones(len(items)))))
+r = np.arange(1, N + 1)
+mass = np.diff(np.concatenate([[0], 1 - (1 - r / N) ** 2]))
+put("uniform", "2", 1 - (mass * np.log2(r)).sum() / math.log2(N))
+
 # ---- normal distribution
 for p in (1e-300, 1e-20, 1e-6, 0.001, 0.02425, 0.3, 0.5, 0.77, 0.975, 0.999999):
     put("normal", p, sps.norm.ppf(p))

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MIN_STRATUM_IMAGES = 8 };
+enum { MIN_STRATUM_IMAGES = 8, MAX_CANDIDATES = 1 << 24 };
 
 /* The database and what is being read from it. */
 typedef struct reader {
@@ -237,8 +237,8 @@ static tap_status read_scores(reader *r, tap_error *err)
         }
         const size_t at =
             ((size_t)c * (size_t)d->n_depths + (size_t)k) * n + (size_t)item;
+        n_found += isnan(d->best[at]); /* a row twice does not stand for another */
         d->best[at] = rank;
-        n_found++;
         if (sqlite3_column_type(s, 4) != SQLITE_NULL) {
             d->null_best[at] = sqlite3_column_double(s, 4);
             n_nulls++;
@@ -461,7 +461,7 @@ static tap_status read_settings(reader *r, tap_error *err)
 {
     tap_stats_data *d = r->d;
     int64_t n_candidates = 0, depth = 0;
-    TAP_TRY(fact_int(&n_candidates, r, "readout.n_candidates", 0, INT32_MAX, err));
+    TAP_TRY(fact_int(&n_candidates, r, "readout.n_candidates", 0, MAX_CANDIDATES, err));
     if (n_candidates < 2)
         return TAP_FAIL(err, TAP_EFORMAT,
                         "'%s': the manifest has no readout.n_candidates of at least 2, "

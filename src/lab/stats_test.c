@@ -126,6 +126,8 @@ tap_status tap_wilcoxon(double *p, const double *x, int64_t n, tap_error *err)
     TAP_TRY(tap_alloc(&sizes, (size_t)n, sizeof *sizes, "a signed-rank test", err));
     int64_t m = 0;
     for (int64_t i = 0; i < n; i++)
+        assert(!isnan(x[i]));
+    for (int64_t i = 0; i < n; i++)
         if (x[i] != 0.0)
             sizes[m++] = fabs(x[i]);
     tap_sort_reals(sizes, m);

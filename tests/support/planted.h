@@ -28,6 +28,9 @@ typedef struct planted {
     const char *(*object)(void *owner, int image, int item);
     const char *(*label)(void *owner, int image, int item);
     int (*count)(void *owner, int image);
+    /* the best rank of random set `seed`, 0 .. 2; below 1: the item has none */
+    double (*control)(void *owner, int image, int item, int condition, int depth,
+                      int seed);
     void *owner;
 } planted;
 
@@ -65,6 +68,29 @@ static tap_status planted_beside(tap_store *store, int item, int condition, int 
     return tap_store_put_word(store, item, condition, depth, &word, err);
 }
 
+/* Random sets of an item: the sets, then their ranks under every condition. */
+static tap_status planted_controls(tap_store *store, const planted *p, int image,
+                                   int item, tap_error *err)
+{
+    for (int seed = 0; seed < 3; seed++) {
+        const tap_store_control_set set = {.control = TAP_CONTROL_RANDOM_PATCHES,
+                                           .seed = seed};
+        TAP_TRY(tap_store_put_control_set(store, item, &set, err));
+        for (int c = 0; c < TAP_N_CELLS; c++)
+            for (int d = 0; d < p->n_depths; d++) {
+                const tap_store_control row = {
+                    .condition = c,
+                    .depth = d,
+                    .control = TAP_CONTROL_RANDOM_PATCHES,
+                    .seed = seed,
+                    .best_rank = p->control(p->owner, image, item, c, d, seed)};
+                if (row.best_rank >= 1.0)
+                    TAP_TRY(tap_store_put_control(store, item, &row, err));
+            }
+    }
+    return TAP_OK;
+}
+
 static tap_status planted_item(tap_store *store, const planted *p, int image, int item,
                                tap_error *err)
 {
@@ -73,20 +99,22 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
     const char *label = p->label ? p->label(p->owner, image, item) : letter;
     const int32_t patches[2] = {item % 16, (item + 1) % 16};
     const bool excluded = p->exclude && (image * p->n_items + item) % 7 == 6;
-    const tap_store_item row = {.ordinal = item,
-                                .object_id = "0",
-                                .object = p->object ? p->object(p->owner, image, item)
-                                          : category % 2 ? "dog"
-                                                         : "cat",
-                                .part = label,
-                                .label = label,
-                                .area_px = 100 + item,
-                                .patches = patches,
-                                .n_patches = excluded ? 0 : 2,
-                                .raster_frac = excluded ? (double)NAN : 0.5,
-                                .outline = PLANTED_SQUARE,
-                                .n_outline = 9,
-                                .excluded = excluded ? "smaller than 64 px" : NULL};
+    const tap_store_item row = {
+        .ordinal = item,
+        .object_id = "0",
+        .object = p->object      ? p->object(p->owner, image, item)
+                  : category % 2 ? "dog"
+                                 : "cat",
+        .part = label,
+        .label = label,
+        .area_px = 100 + item,
+        .patches = patches,
+        .n_patches = excluded ? 0 : 2,
+        .raster_frac =
+            excluded ? (double)NAN : (image * 7 + item * 3) % 10 / 10.0 + 0.05,
+        .outline = PLANTED_SQUARE,
+        .n_outline = 9,
+        .excluded = excluded ? "smaller than 64 px" : NULL};
     TAP_TRY(tap_store_put_item(store, &row, err));
     TAP_TRY(tap_store_put_form(store, label, label, 5 + category, 1, err));
     const tap_store_control_set set = {.control = TAP_CONTROL_SHIFTED_MASK,
@@ -115,7 +143,8 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
         }
         TAP_TRY(tap_store_put_ranks(store, item, c, ranks, 2, err));
     }
-    return TAP_OK;
+    return p->control && !excluded ? planted_controls(store, p, image, item, err)
+                                   : TAP_OK;
 }
 
 static tap_status planted_image(tap_store *store, const planted *p, int image,

@@ -33,7 +33,6 @@ typedef struct golden {
     int at[MAX_IMAGES][16]; /* item of (image, ordinal) */
     char *expected;
     tap_stats *stats;
-    tap_tests tests;
     char directory[SCRATCH_BYTES];
 } golden;
 
@@ -71,6 +70,13 @@ static const char *label_of(void *owner, int image, int item)
 {
     const golden *g = owner;
     return g->label[g->at[image][item]];
+}
+
+static double control_of(void *owner, int image, int item, int condition, int depth,
+                         int seed)
+{
+    const double rank = rank_of(owner, image, item, condition, depth);
+    return item % 5 == 4 ? 0.0 : fmin(2000.0, rank + 3 * seed + item % 4);
 }
 
 static int count_of(void *owner, int image)
@@ -127,6 +133,7 @@ static int set_up(void **state)
                        .object = object_of,
                        .label = label_of,
                        .count = count_of,
+                       .control = control_of,
                        .owner = g};
     tap_error err = {0};
     tap_store *store = NULL;
@@ -135,7 +142,6 @@ static int set_up(void **state)
     if (planted_write(path, &p, &err) != TAP_OK ||
         tap_store_open_read(&store, path, &err) != TAP_OK ||
         tap_stats_run(&g->stats, store, &options, &err) != TAP_OK ||
-        tap_tests_run(&g->tests, &g->stats->data, 600, 7, 0.95, 2, &err) != TAP_OK ||
         tap_file_read(&g->expected, &n_bytes, "tests/golden/stats/expected.tsv",
                       1 << 20, &err) != TAP_OK) {
         (void)fprintf(stderr, "%s\n", err.message);
@@ -149,7 +155,6 @@ static int tear_down(void **state)
 {
     golden *g = *state;
     tap_stats_free(g->stats);
-    tap_tests_clear(&g->tests);
     tap_free(g->expected);
     scratch_close(g->directory);
     free(g);
@@ -204,13 +209,14 @@ static const char *quantity_name(int i)
 
 static const tap_test *find_test(const golden *g, const char *name, int32_t *at)
 {
-    for (int32_t i = 0; i < g->tests.n_tests; i++) {
+    for (int32_t i = 0; i < g->stats->tests.n_tests; i++) {
         char found[64];
-        (void)snprintf(found, sizeof found, "%s|%s", cell_name(g->tests.tests[i].a),
-                       cell_name(g->tests.tests[i].b));
+        (void)snprintf(found, sizeof found, "%s|%s",
+                       cell_name(g->stats->tests.tests[i].a),
+                       cell_name(g->stats->tests.tests[i].b));
         *at = i;
         if (strcmp(found, name) == 0)
-            return &g->tests.tests[i];
+            return &g->stats->tests.tests[i];
     }
     fail_msg("no test %s", name);
     return NULL;
@@ -270,7 +276,8 @@ static bool check_test_line(golden *g, char *const *f, int n, const char *what)
         near(what, strtod(f[2], NULL), find_test(g, f[1], &at)->p_holm, 1e-9);
     } else if (strcmp(f[0], "band") == 0) {
         (void)find_test(g, f[1], &at);
-        const tap_test_point *point = &g->tests.curve[at * N_DEPTHS + (f[2][0] - '0')];
+        const tap_test_point *point =
+            &g->stats->tests.curve[at * N_DEPTHS + (f[2][0] - '0')];
         near(what, strtod(f[3], NULL), point->mean, 1e-9);
         near(what, strtod(f[4], NULL), point->null_band, 1e-9);
         near(what, strtod(f[5], NULL), point->p_max, 1e-9);
@@ -280,6 +287,44 @@ static bool check_test_line(golden *g, char *const *f, int n, const char *what)
             x[i - 3] = strtod(f[i], NULL);
         assert_int_equal(tap_wilcoxon(&p, x, n - 3, NULL), TAP_OK);
         near(what, strtod(f[2], NULL), p, 1e-9);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Controls, strata, areas and the uniform null: kind, two or three words, an estimate. */
+static bool check_choice_line(golden *g, char *const *f, const char *what)
+{
+    const tap_stats *s = g->stats;
+    if (strcmp(f[0], "control") == 0 || strcmp(f[0], "curve") == 0) {
+        const tap_control_result *r = s->controls.results;
+        assert_int_equal(s->controls.n, 4);
+        while (strcmp(cell_name(r->condition), f[1]) != 0)
+            r++;
+        assert_int_equal(r->control, TAP_CONTROL_RANDOM_PATCHES);
+        if (strcmp(f[0], "curve") == 0) {
+            near(what, strtod(f[3], NULL), r->curve[f[2][0] - '0'], 1e-10);
+            near(what, strtod(f[4], NULL), r->curve[N_DEPTHS + f[2][0] - '0'], 1e-10);
+        } else if (strcmp(f[2], "percentile") == 0) {
+            near_estimate(what, f + 4, &r->percentile);
+        } else {
+            const int32_t m = find(f[2], metric_name, TAP_N_METRICS);
+            near_estimate(what, f + 4,
+                          strcmp(f[3], "gap") == 0 ? &r->gap[m] : &r->score[m]);
+        }
+    } else if (strcmp(f[0], "stratum") == 0) {
+        const tap_stratum *t = s->strata.strata;
+        while (strcmp(t->name, f[1]) != 0)
+            t++;
+        near_estimate(what, f + 4,
+                      strcmp(f[3], "score") == 0
+                          ? &t->score[find(f[2], cell_name, TAP_N_CELLS)]
+                          : &t->design[find(f[2], quantity_name, TAP_N_QUANTITIES)]);
+    } else if (strcmp(f[0], "area") == 0) {
+        near_estimate(what, f + 4, &s->areas[find(f[1], cell_name, TAP_N_CELLS)]);
+    } else if (strcmp(f[0], "uniform") == 0) {
+        near(what, strtod(f[2], NULL), s->uniform_s, 1e-11);
     } else {
         return false;
     }
@@ -315,10 +360,42 @@ static void test_golden(void **state)
         (void)snprintf(what, sizeof what, "%s %s %s %s %s", f[0], f[1], f[2],
                        n > 3 ? f[3] : "", n > 4 ? f[4] : "");
         if (!check_design_line(g, f, n, what) && !check_test_line(g, f, n, what) &&
-            !check_number_line(f, what))
+            !check_choice_line(g, f, what) && !check_number_line(f, what))
             fail_msg("unknown expectation %s", f[0]);
     }
-    assert_int_equal(n_lines, 539);
+    assert_int_equal(n_lines, 641);
+}
+
+/* The same bits for any number of threads. */
+static void test_threads(void **state)
+{
+    const golden *g = *state;
+    char path[SCRATCH_PATH_BYTES];
+    scratch_path(path, g->directory, "r.db");
+    const tap_stats *a = g->stats; /* two threads */
+    for (int n_threads = 1; n_threads <= 5; n_threads += 2) {
+        tap_store *store = NULL;
+        tap_stats *b = NULL;
+        const tap_stats_options options = {
+            .n_threads = n_threads, .n_resamples = -1, .seed = -1};
+        assert_int_equal(tap_store_open_read(&store, path, NULL), TAP_OK);
+        assert_int_equal(tap_stats_run(&b, store, &options, NULL), TAP_OK);
+        const size_t n = TAP_N_AVERAGES * (size_t)a->n_metrics * N_DEPTHS;
+        assert_memory_equal(a->cells, b->cells, n * N_CONDITIONS * sizeof *a->cells);
+        assert_memory_equal(a->design, b->design,
+                            n * TAP_N_QUANTITIES * sizeof *a->design);
+        assert_memory_equal(a->areas, b->areas, N_CONDITIONS * sizeof *a->areas);
+        assert_int_equal(a->tests.n_tests, b->tests.n_tests);
+        for (int32_t i = 0; i < a->tests.n_tests; i++) {
+            assert_true(a->tests.tests[i].p_flip == b->tests.tests[i].p_flip);
+            assert_true(a->tests.tests[i].effect_low == b->tests.tests[i].effect_low);
+        }
+        for (size_t i = 0; i < a->controls.n; i++)
+            assert_memory_equal(a->controls.results[i].gap, b->controls.results[i].gap,
+                                sizeof a->controls.results[i].gap);
+        tap_stats_free(b);
+        tap_store_close(store);
+    }
 }
 
 static void test_strata(void **state)
@@ -338,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_strata),
     };
     return cmocka_run_group_tests_name("stats", tests, set_up, tear_down);
