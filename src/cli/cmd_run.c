@@ -30,21 +30,26 @@ static tap_status put_summary(const tap_cli *cli, const tap_sweep_counts *c,
 {
     if (cli->json)
         return tap_cli_put_json(
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "database", path,
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "database", path,
                       "images", (json_int_t)c->n_images, "done", (json_int_t)c->n_done,
                       "items", (json_int_t)c->n_items, "scored",
                       (json_int_t)c->n_scored, "excluded", (json_int_t)c->n_excluded,
                       "gflop", (c->flop_done + c->flop_lens) * 1e-9, "gflop_unshared",
-                      (c->flop_unshared + c->flop_lens) * 1e-9),
+                      (c->flop_unshared + c->flop_lens) * 1e-9, "seconds", c->seconds),
             err);
     tap_cli_note(cli,
                  "%lld of %lld images done; %lld items scored, %lld excluded in this "
                  "run",
                  (long long)c->n_done, (long long)c->n_images, (long long)c->n_scored,
                  (long long)c->n_excluded);
-    tap_cli_detail(cli,
-                   "%.1f GFLOP in the model, %.1f without sharing; %.1f in the lens",
-                   c->flop_done * 1e-9, c->flop_unshared * 1e-9, c->flop_lens * 1e-9);
+    if (c->seconds > 0)
+        tap_cli_note(
+            cli,
+            "%.1f GFLOP in %.1f s (%.0f GFLOP/s): %.1f in the model, %.1f in the "
+            "lens; %.1f saved by sharing",
+            (c->flop_done + c->flop_lens) * 1e-9, c->seconds,
+            (c->flop_done + c->flop_lens) * 1e-9 / c->seconds, c->flop_done * 1e-9,
+            c->flop_lens * 1e-9, (c->flop_unshared - c->flop_done) * 1e-9);
     return TAP_OK;
 }
 
@@ -57,6 +62,7 @@ static tap_status run_all(tap_cli *cli, tap_sweep *sweep, tap_error *err)
     bool more = counts->n_done < counts->n_images;
     while (more && status == TAP_OK && !tap_stop_requested()) {
         status = tap_sweep_step(&more, sweep, err);
+        progress.flop = counts->flop_done + counts->flop_lens;
         tap_progress_put(&progress, counts->n_done);
     }
     tap_progress_clear(&progress);

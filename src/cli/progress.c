@@ -58,8 +58,12 @@ void tap_progress_put(tap_progress *progress, int64_t done)
     fprintf(stderr, "%s%" PRId64 " of %" PRId64 " %s", progress->terminal ? "\r" : "",
             done, progress->total, progress->unit);
     if (fresh > 0)
-        fprintf(stderr, ", %.3g %s/min, %s left", 60 / (each > 0 ? each : 1e-9),
-                progress->unit, left);
+        fprintf(stderr, ", %.3g %s/min", 60 / (each > 0 ? each : 1e-9), progress->unit);
+    if (fresh > 0 && progress->flop > 0)
+        fprintf(stderr, ", %.3g GFLOP/s",
+                progress->flop * 1e-9 / (now - progress->started_s + 1e-9));
+    if (fresh > 0)
+        fprintf(stderr, ", %s left", left);
     fputs(progress->terminal ? "\033[K" : "\n", stderr);
     fflush(stderr);
     progress->drawn = progress->terminal;

@@ -8,6 +8,7 @@ typedef struct tap_progress {
     const char *unit; /* "images" */
     int64_t total, first;
     double started_s, last_s; /* monotonic */
+    double flop; /* done in this run so far; the caller keeps it true, 0: not counted */
     bool on, terminal, drawn;
 } tap_progress;
 

@@ -258,7 +258,8 @@ static const tap_command check = {
                           END},
     .opts = (const tap_opt[]){OPT_PROMPT, OPT_COMPUTE, END},
     .notes =
-        "Exit status 3 if one does not hold. It takes about twenty forward passes; "
+        "Exit status 3 if one does not hold. With --compute bf16 the shift of ranks, S, R "
+        "and CI against f32 follows, by depth. It takes about twenty forward passes; "
         "docs/method.md states the invariants.",
     .run = tap_cmd_check,
 };

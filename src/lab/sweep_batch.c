@@ -2,6 +2,8 @@
 #include "lab/control.h"
 #include "lab/sweep_own.h"
 
+#include <omp.h>
+
 enum { USEFUL_ROWS = 4096 }; /* more at once would not be faster */
 
 static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
@@ -147,6 +149,7 @@ static tap_status fill_input(batch_input *in, const tap_sweep_batch *b,
 tap_status tap_sweep_batch_run(tap_sweep_batch *b, tap_sweep *sweep, tap_error *err)
 {
     const tap_sweep_options *o = &sweep->options;
+    const double start = omp_get_wtime();
     batch_input in = {0};
     tap_status status = TAP_OK;
     TAP_TRY_OUT(fill_input(&in, b, sweep, err));
@@ -166,6 +169,7 @@ tap_status tap_sweep_batch_run(tap_sweep_batch *b, tap_sweep *sweep, tap_error *
     sweep->counts.flop_done += b->receipts.flop_done;
     sweep->counts.flop_unshared += b->receipts.flop_unshared;
     sweep->counts.flop_lens += tap_lens_flop(b->lens);
+    sweep->counts.seconds += omp_get_wtime() - start;
 out:
     input_clear(&in);
     /* the lenses borrowed these arrays for their sizes; their results stay readable */

@@ -36,3 +36,14 @@ if [ $name = bf16 ]; then
     expect 2 tapetum run e.yaml -o r.db -q 2>said
     grep -q model.compute said || fail "resuming in f32 is not refused: $(cat said)"
 fi
+
+# what it does to ranks, S, R and CI is measured on this model
+expect 0 tapetum check "$M" "$I" --compute bf16 --json 2>/dev/null >check.jsonl
+expect 0 tapetum check "$M" "$I" --compute bf16 2>/dev/null >check.txt
+if [ $name = bf16 ]; then
+    [ "$(grep -c '"arithmetic":"bf16"' check.jsonl)" -eq 5 ] || fail "not a line for each depth"
+    grep '"depth":4' check.jsonl | grep -q '"shift_95":[0-9.]*[1-9]' || fail "no shift of ranks"
+    grep -q '^bf16 against f32: ranks of 16 words' check.txt || fail "no table: $(cat check.txt)"
+else
+    grep -q arithmetic check.jsonl && fail "f32 is compared with itself"
+fi
