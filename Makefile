@@ -106,7 +106,8 @@ $(B)/$(SHARED): $(LIB_OBJ)
 
 # Files that are part of the program: each becomes an array of bytes that ends in NUL.
 D3 ?= /usr/share/javascript/d3/d3.min.js
-ASSETS := src/report/page.html src/report/page.css src/report/page.js $(D3)
+ASSETS := src/report/page.html src/report/page.css src/report/page.js \
+          src/report/lens.js $(D3)
 asset_of = $(shell echo $(notdir $(subst .min,,$(1))) | tr . _)
 $(B)/src/report/assets.c: $(ASSETS) Makefile
 	@mkdir -p $(@D)

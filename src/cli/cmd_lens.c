@@ -189,6 +189,7 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     const tap_multi_token policy =
         (tap_multi_token)tap_args_choice(cli->args, "multi-token");
     const char *translator = tap_args_text(cli->args, "translator");
+    const char *out = tap_args_text(cli->args, "output");
     const bool per_block = readout == READ_VALUE || readout == READ_KEY;
     const tap_label_spec as_named = TAP_LABELS_AS_NAMED;
     tap_lens_query q = {.n_top = tap_args_int(cli->args, "top"),
@@ -209,6 +210,8 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     TAP_TRY_OUT(tap_model_demand_decoder(model, err));
     TAP_TRY_OUT(tap_labels_open(&q.labels, model->tokenizer, &as_named, err));
     TAP_TRY_OUT(find_words(&q, cli, policy, err));
+    if (out)
+        TAP_TRY_OUT(tap_lens_output_check(out, q.n_asked, err));
     TAP_TRY_OUT(choose_matrix(&spec, &r, model, cli, err));
     TAP_TRY_OUT(choose_words(&q, &spec, policy, err));
     if (translator)
@@ -216,7 +219,8 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
                                         model->spec.lm.stack.d_model,
                                         model->spec.lm.stack.n_blocks, err));
     TAP_TRY_OUT(run(&q, &r, &spec, cli, err));
-    TAP_TRY_OUT(tap_lens_query_print(&q, cli, err));
+    TAP_TRY_OUT(out ? tap_lens_query_write(&q, cli, out, err)
+                    : tap_lens_query_print(&q, cli, err));
 out:
     tap_source_close(r.source);
     tap_translator_close(r.translator);

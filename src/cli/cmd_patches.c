@@ -1,6 +1,7 @@
 /* tapetum patches: which patches a mask covers, on the encoder's grid and on the decoder's,
  * as numbers and as a picture. */
 #include "cli/commands.h"
+#include "cli/heat.h"
 #include "image/overlay.h"
 #include "model/layout.h"
 
@@ -113,8 +114,22 @@ static tap_status put_json(const found *f, tap_error *err)
         err);
 }
 
+/* Shades of the patches' shares, for eyes. */
+static tap_status put_shades(const tap_cli *cli, const found *f, int t, tap_error *err)
+{
+    const int64_t n = (int64_t)f->g.n_rows * f->g.n_cols;
+    double *shares = NULL;
+    TAP_TRY(tap_alloc(&shares, (size_t)n, sizeof *shares, "shares", err));
+    for (int64_t i = 0; i < n; i++)
+        shares[i] = (double)f->cover[t * n + i];
+    const tap_heat_map map = {.title = "share covered", .shares = shares};
+    tap_heat_print(cli, &map, 1, f->g.n_rows, f->g.n_cols);
+    tap_free(shares);
+    return TAP_OK;
+}
+
 /* A digit a patch: tenths covered, '.' for nothing, '#' for all. */
-static void put_tile(const found *f, int t, int64_t *n)
+static void put_digits(const found *f, int t)
 {
     const tap_geometry *g = &f->g;
     for (int r = 0; r < g->n_rows; r++) {
@@ -122,15 +137,15 @@ static void put_tile(const found *f, int t, int64_t *n)
             const float share = f->cover[((int64_t)t * g->n_rows + r) * g->n_cols + c];
             const int tenth = (int)floor(10.0 * (double)share);
             putchar(share <= 0.0F ? '.' : tenth >= 10 ? '#' : '0' + tenth);
-            *n += share >= 0.5F;
         }
         putchar('\n');
     }
     putchar('\n');
 }
 
-static void put_grid(const found *f)
+static tap_status put_grid(const tap_cli *cli, const found *f, tap_error *err)
 {
+    const bool shades = tap_heat_wanted(cli);
     const tap_geometry *g = &f->g;
     int64_t n = 0, n_tokens = 0, n_patch_tokens = 0;
     for (int t = 0; t < g->n_tiles; t++) {
@@ -140,20 +155,26 @@ static void put_grid(const found *f)
             printf("tile %d: row %d, column %d\n", t,
                    (t - g->first_tile) / g->tile_cols,
                    (t - g->first_tile) % g->tile_cols);
-        put_tile(f, t, &n);
+        if (shades)
+            TAP_TRY(put_shades(cli, f, t, err));
+        else
+            put_digits(f, t);
     }
+    for (int64_t i = 0; i < n_patches(g); i++)
+        n += f->cover[i] >= 0.5F;
     for (int64_t i = 0; i < f->layout.n_slots; i++) {
         const bool patch = f->layout.slots[i].role == TAP_ROLE_PATCH;
         n_patch_tokens += patch;
         n_tokens += patch && f->slots[i] >= 0.5F;
     }
-    printf("%lld of %lld patches are covered by at least half (digits are tenths)\n",
-           (long long)n, (long long)n_patches(g));
+    printf("%lld of %lld patches are covered by at least half%s\n", (long long)n,
+           (long long)n_patches(g), shades ? "" : " (digits are tenths)");
     if (!f->layout.is_plain || f->layout.n_slots != n_patches(g))
         printf("%lld of %lld decoder tokens that stand for patches are, of %lld image "
                "tokens in all\n",
                (long long)n_tokens, (long long)n_patch_tokens,
                (long long)f->layout.n_slots);
+    return TAP_OK;
 }
 
 static tap_status put_picture(const found *f, const char *path, const tap_image *image,
@@ -217,7 +238,7 @@ tap_status tap_cmd_patches(tap_cli *cli, tap_error *err)
     if (cli->json)
         TAP_TRY_OUT(put_json(&f, err));
     else
-        put_grid(&f);
+        status = put_grid(cli, &f, err);
 out:
     tap_layout_clear(&f.layout);
     tap_free(f.cover);

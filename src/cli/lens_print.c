@@ -75,6 +75,17 @@ out:
     return status;
 }
 
+tap_status tap_lens_query_ranks(float *out, const tap_lens_query *query,
+                                int64_t condition, int state, int32_t label,
+                                tap_error *err)
+{
+    const view v = look(query, condition, state);
+    if (query->closed)
+        return closed_ranks(out, &v, label, err);
+    open_ranks(out, &v, label, -1);
+    return TAP_OK;
+}
+
 /* Whether image token i belongs to the part mask. */
 static bool in_part(const tap_subject *s, const uint64_t *part, int64_t i)
 {
@@ -212,7 +223,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* One line: the best and the median rank over the part, or over all patches. */
-static void print_line(const view *v, float *ranks, int32_t label)
+static void print_line(const view *v, const tap_cli *cli, float *ranks, int32_t label)
 {
     const tap_subject *s = &v->q->subject;
     const uint64_t *part = tap_groups_find(&s->groups, TAP_LM, "part");
@@ -223,9 +234,11 @@ static void print_line(const view *v, float *ranks, int32_t label)
     if (n == 0)
         return;
     qsort(ranks, (size_t)n, sizeof *ranks, by_value);
-    printf("%-14s %5d %10.10g %10.10g\n", v->q->labels.labels[label].word,
-           tap_lens_depth(v->q->lens, v->state), (double)ranks[0],
-           (double)ranks[n / 2]);
+    char bar[64];
+    tap_lens_query_bar(bar, v->q, cli, (double)ranks[0]);
+    printf("%-14s %5d %10.10g %10.10g%s%s\n", v->q->labels.labels[label].word,
+           tap_lens_depth(v->q->lens, v->state), (double)ranks[0], (double)ranks[n / 2],
+           *bar ? "  " : "", bar);
 }
 
 static void print_heading(const tap_lens_query *q, int64_t c)
@@ -242,10 +255,11 @@ static void print_heading(const tap_lens_query *q, int64_t c)
                "best", "median");
 }
 
-static tap_status put_label(const view *v, float *ranks, int32_t l, bool json,
+static tap_status put_label(const view *v, const tap_cli *cli, float *ranks, int32_t l,
                             tap_error *err)
 {
     const tap_lens_query *q = v->q;
+    const bool json = cli->json;
     if (q->closed)
         TAP_TRY(closed_ranks(ranks, v, l, err));
     if (q->closed && json)
@@ -259,7 +273,7 @@ static tap_status put_label(const view *v, float *ranks, int32_t l, bool json,
         return TAP_OK;
     if (!q->closed)
         open_ranks(ranks, v, l, -1);
-    print_line(v, ranks, l);
+    print_line(v, cli, ranks, l);
     return TAP_OK;
 }
 
@@ -278,8 +292,10 @@ tap_status tap_lens_query_print(const tap_lens_query *query, const tap_cli *cli,
         for (int32_t l = 0; l < (int32_t)q->n_asked; l++)
             for (int state = 0; state < n; state++) {
                 const view v = look(q, c, state);
-                TAP_TRY_OUT(put_label(&v, ranks, l, cli->json, err));
+                TAP_TRY_OUT(put_label(&v, cli, ranks, l, err));
             }
+        if (!cli->json)
+            TAP_TRY_OUT(tap_lens_query_maps(q, cli, c, err));
         for (int state = 0; q->n_top && state < n; state++) {
             const view v = look(q, c, state);
             TAP_TRY_OUT(cli->json ? put_top(&v, err) : print_top(&v, err));

@@ -4,6 +4,6 @@
 
 /* Each ends in NUL. */
 extern const unsigned char tap_asset_page_html[], tap_asset_page_css[],
-    tap_asset_page_js[], tap_asset_d3_js[];
+    tap_asset_page_js[], tap_asset_lens_js[], tap_asset_d3_js[];
 
 #endif

@@ -16,6 +16,7 @@ static const tap_look_style LOOKS[] = {
     {"grid", 0xDDE1E6, 1.0, {0, 0}},    {"null", 0x6B747E, 1.25, {4, 4}},
     {"loss", 0xC85200, 2.0, {0, 0}},    {"gain", 0x0072B2, 2.0, {0, 0}},
     {"cursor", 0x5A636D, 1.25, {0, 0}}, {"panel", 0xF2F4F7, 1.0, {0, 0}},
+    {"frame", 0xFF2D8A, 1.5, {0, 0}},
 };
 static_assert(sizeof LOOKS / sizeof LOOKS[0] == TAP_N_LOOKS, "one each");
 

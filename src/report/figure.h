@@ -31,6 +31,7 @@ typedef enum tap_look {
     TAP_LOOK_GAIN,   /* recovery */
     TAP_LOOK_CURSOR, /* the depth in view */
     TAP_LOOK_PANEL,
+    TAP_LOOK_FRAME, /* around patches on a photograph */
     TAP_N_LOOKS
 } tap_look;
 
@@ -62,6 +63,7 @@ typedef struct tap_mark {
     double size_px;                /* of text, radius of a dot, width of an arrow */
     int anchor;                    /* of text: -1 left, 0 middle, 1 right */
     bool bold;
+    double alpha;  /* of a filled mark; 0: as its kind has it */
     int32_t rgb;   /* fill instead of the look's, TAP_NO_RGB: none */
     int64_t text;  /* offset in texts, TAP_NO_TEXT: none */
     int64_t title; /* what a reader is told about this mark */

@@ -1,5 +1,6 @@
 /* A figure as a file for papers, drawn by Cairo. */
 #include "base/file.h"
+#include "image/image.h"
 #include "report/figure_shape.h"
 
 #include <cairo-pdf.h>
@@ -34,6 +35,64 @@ static void draw_text(cairo_t *c, const tap_figure *f, const tap_mark *m,
     cairo_show_text(c, text);
 }
 
+/* Bytes of base64; n of them. */
+static tap_status from_base64(uint8_t **out, size_t *n, const char *text)
+{
+    const size_t length = strlen(text);
+    uint32_t held = 0;
+    int bits = 0;
+    *n = 0;
+    TAP_TRY(tap_alloc(out, length, 1, "a picture", NULL));
+    for (size_t i = 0; i < length && text[i] != '='; i++) {
+        const char t = text[i];
+        const int digit = t >= 'a'   ? t - 'a' + 26
+                          : t >= 'A' ? t - 'A'
+                          : t >= '0' ? t - '0' + 52
+                          : t == '+' ? 62
+                                     : 63;
+        held = held << 6 | (uint32_t)digit;
+        bits += 6;
+        if (bits >= 8)
+            (*out)[(*n)++] = (uint8_t)(held >> (bits -= 8));
+    }
+    return TAP_OK;
+}
+
+/* A JPEG into its rectangle; what cannot be decoded is left out. */
+static void draw_image(cairo_t *c, const char *jpeg, const double *p)
+{
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    tap_image image = {0};
+    if (from_base64(&bytes, &n, jpeg) != TAP_OK)
+        return;
+    const tap_status status = tap_image_decode(&image, bytes, n, "a picture", NULL);
+    tap_free(bytes);
+    if (status != TAP_OK)
+        return;
+    const int w = (int)image.width, h = (int)image.height;
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, w, h);
+    uint8_t *rows = cairo_image_surface_get_data(surface);
+    const int stride = cairo_image_surface_get_stride(surface);
+    cairo_surface_flush(surface);
+    for (int y = 0; y < h && rows; y++)
+        for (int x = 0; x < w; x++) {
+            const uint8_t *from = image.rgb + 3 * ((int64_t)y * w + x);
+            const uint32_t pixel =
+                (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+            memcpy(rows + (int64_t)y * stride + 4 * x, &pixel, sizeof pixel);
+        }
+    cairo_surface_mark_dirty(surface);
+    cairo_save(c);
+    cairo_translate(c, p[0], p[1]);
+    cairo_scale(c, (p[2] - p[0]) / w, (p[3] - p[1]) / h);
+    cairo_set_source_surface(c, surface, 0, 0);
+    cairo_paint(c);
+    cairo_restore(c);
+    cairo_surface_destroy(surface);
+    tap_image_clear(&image);
+}
+
 static void draw_mark(cairo_t *c, const tap_figure *f, const tap_mark *m)
 {
     const double *p = tap_figure_points(f, m);
@@ -43,7 +102,7 @@ static void draw_mark(cairo_t *c, const tap_figure *f, const tap_mark *m)
     cairo_new_path(c);
     cairo_set_line_width(c, style->line_px);
     cairo_set_dash(c, style->dash_px, style->dash_px[0] > 0.0 ? 2 : 0, 0.0);
-    set_rgb(c, rgb, 1.0);
+    set_rgb(c, rgb, m->alpha > 0.0 ? m->alpha : 1.0);
     switch (m->kind) {
     case TAP_MARK_LINE:
         trace(c, p, m->n_points);
@@ -75,9 +134,8 @@ static void draw_mark(cairo_t *c, const tap_figure *f, const tap_mark *m)
     case TAP_MARK_TEXT:
         draw_text(c, f, m, p);
         break;
-    case TAP_MARK_IMAGE: /* pictures of a page stay in the page */
-        cairo_rectangle(c, p[0], p[1], p[2] - p[0], p[3] - p[1]);
-        cairo_fill(c);
+    case TAP_MARK_IMAGE:
+        draw_image(c, tap_figure_text(f, m->text), p);
         break;
     }
 }

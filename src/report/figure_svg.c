@@ -123,6 +123,8 @@ static tap_status put_mark(tap_buffer *out, const tap_figure *f, const tap_mark 
     TAP_TRY(put_shape(out, f, m, err));
     if (m->rgb != TAP_NO_RGB) /* a style, so that no class overrides it */
         TAP_TRY(tap_buffer_print(out, err, " style=\"fill:#%06x\"", (unsigned)m->rgb));
+    if (m->alpha > 0.0)
+        TAP_TRY(tap_buffer_print(out, err, " fill-opacity=\"%.3g\"", m->alpha));
     if (m->data != TAP_NO_TEXT)
         TAP_TRY(tap_buffer_print(out, err, " %s", tap_figure_text(f, m->data)));
     const bool text = m->kind == TAP_MARK_TEXT;

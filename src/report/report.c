@@ -1,10 +1,10 @@
 #include "report/report.h"
 
-#include "base/file.h"
 #include "report/assets.h"
 #include "report/escape.h"
 #include "report/figures.h"
 #include "report/gallery_static.h"
+#include "report/page.h"
 #include "report/tables.h"
 #include "report/words.h"
 
@@ -431,52 +431,21 @@ static tap_status put_body(tap_buffer *out, tap_study *const *studies, size_t n,
     return put(out, "</main>\n", err);
 }
 
-/* The template with its marks replaced; a mark stands alone: @NAME@. */
-static tap_status fill(tap_buffer *out, const char *body, const char *title,
-                       tap_error *err)
-{
-    const char *at = (const char *)tap_asset_page_html;
-    for (const char *mark = strchr(at, '@'); mark; mark = strchr(at, '@')) {
-        TAP_TRY(tap_buffer_put(out, at, (size_t)(mark - at), err));
-        const size_t n = strcspn(mark + 1, "@");
-        if (strncmp(mark + 1, "CSS", n) == 0)
-            TAP_TRY(put(out, (const char *)tap_asset_page_css, err));
-        else if (strncmp(mark + 1, "D3", n) == 0)
-            TAP_TRY(put(out, (const char *)tap_asset_d3_js, err));
-        else if (strncmp(mark + 1, "JS", n) == 0)
-            TAP_TRY(put(out, (const char *)tap_asset_page_js, err));
-        else if (strncmp(mark + 1, "BODY", n) == 0)
-            TAP_TRY(put(out, body, err));
-        else if (strncmp(mark + 1, "TITLE", n) == 0)
-            TAP_TRY(tap_page_text(out, title, err));
-        else
-            TAP_TRY(put(out, TAP_VERSION, err));
-        at = mark + n + 2;
-    }
-    return put(out, at, err);
-}
-
 tap_status tap_report_write(const char *path, const tap_store *const *stores, size_t n,
                             const tap_report_options *options, tap_error *err)
 {
     tap_study **studies = NULL;
-    tap_buffer body = {0}, page = {0};
-    tap_file_out *file = NULL;
+    tap_buffer body = {0};
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_alloc(&studies, n, sizeof *studies, "a report", err));
     for (size_t i = 0; i < n; i++)
         TAP_TRY_OUT(tap_study_open(&studies[i], stores[i], options->n_threads, err));
     TAP_TRY_OUT(put_body(&body, studies, n, options, err));
-    TAP_TRY_OUT(tap_buffer_print(&page, err, "%s", ""));
-    TAP_TRY_OUT(
-        fill(&page, body.text, n == 1 ? studies[0]->title : "tapetum report", err));
-    TAP_TRY_OUT(tap_file_create(&file, path, err));
-    TAP_TRY_OUT(tap_file_put(file, page.text, page.n_bytes, err));
-    status = tap_file_commit(file, err);
+    status = tap_page_write(
+        path, body.text, n == 1 ? studies[0]->title : "tapetum report",
+        (const char *)tap_asset_d3_js, (const char *)tap_asset_page_js, err);
 out:
-    tap_file_close(file);
     tap_buffer_clear(&body);
-    tap_buffer_clear(&page);
     for (size_t i = 0; i < n && studies; i++)
         tap_study_free(studies[i]);
     tap_free(studies);
