@@ -4,6 +4,7 @@
 #include "cli/reading.h"
 #include "hook/plan.h"
 #include "lab/sweep.h"
+#include "model/rate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,18 @@ static tap_status run_all(tap_cli *cli, tap_sweep *sweep, tap_error *err)
     return TAP_OK;
 }
 
+/* *flop_per_s of the experiment's model here: about a second of its own products. */
+static tap_status measure(double *flop_per_s, const tap_experiment *experiment,
+                          const tap_sweep_options *options, tap_error *err)
+{
+    tap_model *model = NULL;
+    TAP_TRY(tap_model_open(&model, experiment->model, err));
+    const tap_status status =
+        tap_model_rate(flop_per_s, model, options->kernels, options->n_threads, err);
+    tap_model_close(model);
+    return status;
+}
+
 static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
                           const tap_sweep_options *options, tap_error *err)
 {
@@ -84,27 +97,35 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
     TAP_TRY(tap_sweep_dry_run(&c, experiment, options, err));
     const double flop = c.flop_done + c.flop_lens;
     const double unshared = c.flop_unshared + c.flop_lens;
+    double rate = 0.0;
+    char time[32];
+    TAP_TRY(measure(&rate, experiment, options, err));
+    tap_progress_time(time, flop / rate);
     if (cli->json)
         return tap_cli_put_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "images",
-                      (json_int_t)c.n_images, "items", (json_int_t)c.n_items, "scored",
-                      (json_int_t)c.n_scored, "excluded", (json_int_t)c.n_excluded,
-                      "runs", (json_int_t)c.n_plans, "gflop", flop * 1e-9,
-                      "gflop_unshared", unshared * 1e-9, "state_bytes",
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:f, s:f}",
+                      "images", (json_int_t)c.n_images, "items", (json_int_t)c.n_items,
+                      "scored", (json_int_t)c.n_scored, "excluded",
+                      (json_int_t)c.n_excluded, "runs", (json_int_t)c.n_plans, "gflop",
+                      flop * 1e-9, "gflop_unshared", unshared * 1e-9, "state_bytes",
                       (json_int_t)c.state_bytes, "memory_bytes",
                       (json_int_t)c.memory_bytes, "weight_bytes",
-                      (json_int_t)c.weight_bytes),
+                      (json_int_t)c.weight_bytes, "gflop_per_s", rate * 1e-9, "seconds",
+                      flop / rate),
             err);
     printf(
         "%lld images, %lld items: %lld scored, %lld excluded\n"
         "%zu conditions make %lld different runs of an image: %.1f GFLOP, %.1f without "
         "sharing\n"
         "memory: %.1f MiB for the largest image beside %.1f MiB of mapped weights; "
-        "batches take up to %.1f MiB\n",
+        "batches take up to %.1f MiB\n"
+        "time: about %s at the %.3g GFLOP/s that the products of one block reach here; "
+        "reading photographs comes on top\n",
         (long long)c.n_images, (long long)c.n_items, (long long)c.n_scored,
         (long long)c.n_excluded, experiment->n_conditions, (long long)c.n_plans,
         flop * 1e-9, unshared * 1e-9, (double)c.state_bytes / 0x1p20,
-        (double)c.weight_bytes / 0x1p20, (double)c.memory_bytes / 0x1p20);
+        (double)c.weight_bytes / 0x1p20, (double)c.memory_bytes / 0x1p20, time,
+        rate * 1e-9);
     for (size_t i = 0; i < experiment->n_conditions; i++) {
         tap_condition *condition = NULL;
         TAP_TRY(tap_condition_parse(&condition, experiment->conditions[i].text, err));

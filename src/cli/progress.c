@@ -29,8 +29,7 @@ void tap_progress_init(tap_progress *progress, const tap_cli *cli, const char *u
     progress->last_s = progress->started_s;
 }
 
-/* "1 h 02 min", "3 min 20 s", "12 s" */
-static void print_time(char text[32], double s)
+void tap_progress_time(char text[32], double s)
 {
     const int64_t t = (int64_t)(s + 0.5);
     if (t >= 3600)
@@ -54,7 +53,7 @@ void tap_progress_put(tap_progress *progress, int64_t done)
     char left[32] = "?";
     const double each = fresh > 0 ? (now - progress->started_s) / (double)fresh : 0;
     if (fresh > 0)
-        print_time(left, each * (double)(progress->total - done));
+        tap_progress_time(left, each * (double)(progress->total - done));
     fprintf(stderr, "%s%" PRId64 " of %" PRId64 " %s", progress->terminal ? "\r" : "",
             done, progress->total, progress->unit);
     if (fresh > 0)

@@ -20,4 +20,7 @@ void tap_progress_put(tap_progress *progress, int64_t done);
 /* Ends the line. Call it before anything else is printed. */
 void tap_progress_clear(tap_progress *progress);
 
+/* "1 h 02 min", "3 min 20 s", "12 s" */
+void tap_progress_time(char text[32], double s);
+
 #endif
