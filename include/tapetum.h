@@ -128,6 +128,13 @@ TAP_API TAP_NODISCARD tap_status tap_experiment_run(const char *experiment_path,
                                                     const volatile bool *stop,
                                                     tap_error *err);
 
+/* Writes one self-contained HTML page of one or more results databases, as 'tapetum report'
+ * does. The page is written whole or not at all. */
+TAP_API TAP_NODISCARD tap_status tap_report(const char *page_path,
+                                            const char *const *database_paths,
+                                            size_t n_databases, int n_threads,
+                                            tap_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -69,6 +69,11 @@ static tap_status put_names(tap_buffer *out, const tap_study *s, tap_error *err)
         TAP_TRY(put_string(out, tap_study_condition(s, c), err));
         TAP_TRY(tap_buffer_print(out, err, "}"));
     }
+    int32_t curves[TAP_MAX_CONDITIONS], n_curves = 0;
+    tap_study_curves(curves, &n_curves, s);
+    TAP_TRY(tap_buffer_print(out, err, "],\"curves\":["));
+    for (int32_t i = 0; i < n_curves; i++)
+        TAP_TRY(tap_buffer_print(out, err, "%s%d", i ? "," : "", (int)curves[i]));
     TAP_TRY(tap_buffer_print(out, err, "],\"design\":"));
     if (!d->has_design)
         return tap_buffer_print(out, err, "null");
@@ -116,7 +121,7 @@ static tap_status put_rows(tap_buffer *out, const tap_study *s, tap_error *err)
     for (size_t i = 0; i < s->data->n_doses; i++) {
         const tap_dose_curve *curve = &s->data->doses[i];
         TAP_TRY(tap_buffer_print(out, err, "%s{\"name\":", i ? "," : ""));
-        TAP_TRY(put_string(out, curve->name, err));
+        TAP_TRY(put_string(out, tap_study_dose(s, i), err));
         TAP_TRY(tap_buffer_print(out, err, ",\"points\":["));
         for (size_t k = 0; k < curve->n_points; k++)
             TAP_TRY(tap_buffer_print(out, err, "%s[%.9g,%d]", k ? "," : "",

@@ -84,7 +84,7 @@ static tap_estimate difference(const tap_estimate *a, const tap_estimate *b)
         .value = a->value - b->value, .low = (double)NAN, .high = (double)NAN};
 }
 
-static void put_ratio(tap_figure *f, const char *key, double x, double y,
+static void put_ratio(tap_figure *f, const char *key, double x, double y, bool narrow,
                       const char *name, const tap_estimate *e)
 {
     tap_mark *m = tap_figure_label(f, TAP_LOOK_MUTED, x, y, 12, 0, "%s", name);
@@ -93,9 +93,10 @@ static void put_ratio(tap_figure *f, const char *key, double x, double y,
             : tap_figure_label(f, TAP_LOOK_INK, x, y + 21, 20, 0, "NA");
     m->bold = true;
     tap_mark_data(f, m, "data-k=\"ratio\" data-q=\"%s\"", key);
-    m = isfinite(e->low) ? tap_figure_label(f, TAP_LOOK_MUTED, x, y + 37, 11, 0,
-                                            "[%.2f, %.2f]", e->low, e->high)
-                         : tap_figure_label(f, TAP_LOOK_MUTED, x, y + 37, 11, 0, " ");
+    m = isfinite(e->low)
+            ? tap_figure_label(f, TAP_LOOK_MUTED, x, y + 37, narrow ? 9.5 : 11, 0,
+                               "[%.2f, %.2f]", e->low, e->high)
+            : tap_figure_label(f, TAP_LOOK_MUTED, x, y + 37, narrow ? 9.5 : 11, 0, " ");
     tap_mark_data(f, m, "data-k=\"ratio-interval\" data-q=\"%s\"", key);
 }
 
@@ -149,7 +150,7 @@ TAP_BUILDER(tap_build_cells)
                left_x + 16, label_y - (narrow ? 8 : 0), -1, "d1, damage", q[TAP_Q_D1]);
     put_effect(out, "d0", TAP_LOOK_LOSS, right_x, y0, right_x, y1 - (narrow ? 16 : 0),
                right_x - 16, label_y - (narrow ? 8 : 0), 1, "d0, damage", q[TAP_Q_D0]);
-    put_ratio(out, "CI", middle, label_y - (narrow ? 36 : 4),
+    put_ratio(out, "CI", middle, label_y - (narrow ? 36 : 4), narrow,
               narrow ? "CI" : "CI, compensated", q[TAP_Q_CI]);
     const tap_estimate cost = difference(cells[TAP_S11], cells[TAP_S10]);
     const tap_estimate back = difference(cells[TAP_S01], cells[TAP_S00]);
@@ -174,7 +175,7 @@ TAP_BUILDER(tap_build_cells)
     if (!narrow)
         (void)tap_figure_label(out, TAP_LOOK_MUTED, middle, low_y - 34, 12, 0,
                                "decoder restores");
-    put_ratio(out, "R", middle, low_y + 22, narrow ? "R" : "R, share restored",
+    put_ratio(out, "R", middle, low_y + 22, narrow, narrow ? "R" : "R, share restored",
               q[TAP_Q_R]);
     tap_figure_columns(out, 4, columns);
     for (int i = 0; i < TAP_N_CELLS + TAP_N_QUANTITIES; i++) {

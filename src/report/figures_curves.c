@@ -16,6 +16,7 @@ static double width_of(const tap_figure_view *view)
 typedef struct curves {
     int n_series, n;
     tap_look looks[MAX_SERIES];
+    int keys[MAX_SERIES]; /* data-c */
     const char *names[MAX_SERIES];
     const char *columns[MAX_SERIES]; /* in the table of numbers */
     double *x;                       /* [n] */
@@ -62,7 +63,7 @@ static void put_series(tap_figure *f, const tap_plot *plot, const curves *c,
     for (int i = c->n_series; i-- > 0;) {
         const tap_series series = {.look = c->looks[i],
                                    .name = c->names[i],
-                                   .key = i,
+                                   .key = c->keys[i],
                                    .x = c->x,
                                    .at = c->at + (int64_t)i * c->n,
                                    .n = c->n};
@@ -157,14 +158,18 @@ TAP_BUILDER(tap_build_depth)
     double low = INFINITY, high = -INFINITY, top = 0.0;
     tap_status status = TAP_OK;
     (void)missing;
-    const int n_series = d->n_conditions < MAX_SERIES ? d->n_conditions : MAX_SERIES;
+    int32_t shown[TAP_MAX_CONDITIONS], n_series = 0;
+    tap_study_curves(shown, &n_series, study);
+    n_series = n_series < MAX_SERIES ? n_series : MAX_SERIES;
     TAP_TRY_OUT(init_depths(&c, study, n_series, err));
     for (int i = 0; i < n_series; i++) {
-        c.looks[i] = (tap_look)tap_study_look(study, i);
-        c.names[i] = tap_study_condition(study, i);
-        c.columns[i] = d->conditions[i];
+        c.keys[i] = shown[i];
+        c.looks[i] = (tap_look)tap_study_look(study, shown[i]);
+        c.names[i] = tap_study_condition(study, shown[i]);
+        c.columns[i] = d->conditions[shown[i]];
         for (int k = 0; k < c.n; k++)
-            c.at[i * c.n + k] = tap_stats_cell(st, view->average, view->metric, k, i);
+            c.at[i * c.n + k] =
+                tap_stats_cell(st, view->average, view->metric, k, shown[i]);
     }
     range_of(&low, &high, &c);
     for (int k = 0; null && k < c.n; k++)
@@ -223,6 +228,7 @@ static tap_status build_quantities(tap_figure *out, const tap_study *study,
     tap_status status = TAP_OK;
     TAP_TRY_OUT(init_depths(&c, study, 3, err));
     for (int i = 0; i < 3; i++) {
+        c.keys[i] = i;
         c.looks[i] = looks[ratios][i];
         c.names[i] = names[ratios][i];
         c.columns[i] = tap_quantity_name(which[ratios][i]);
@@ -314,8 +320,8 @@ TAP_BUILDER(tap_build_doses)
     tap_legend_entry entries[MAX_SERIES];
     const int n = d->n_doses < MAX_SERIES ? (int)d->n_doses : MAX_SERIES;
     for (int i = 0; i < n; i++) {
-        entries[i] =
-            (tap_legend_entry){(tap_look)(TAP_LOOK_S01 + (i % 6)), d->doses[i].name};
+        entries[i] = (tap_legend_entry){(tap_look)(TAP_LOOK_S01 + (i % 6)),
+                                        tap_study_dose(study, (size_t)i)};
         for (size_t k = 0; k < d->doses[i].n_points; k++) {
             const tap_dose_point *point = &d->doses[i].points[k];
             x_low = fmin(x_low, point->dose);
@@ -353,7 +359,7 @@ TAP_BUILDER(tap_build_doses)
                                curve->points[k].condition);
             x[n_points] = curve->points[k].dose;
             at[n_points++] = e;
-            tap_figure_cell(out, "%s", curve->name);
+            tap_figure_cell(out, "%s", entries[i].name);
             tap_figure_cell(out, "%.6g", curve->points[k].dose);
             tap_figure_cell(out, "%s", d->conditions[curve->points[k].condition]);
             tap_figure_cell_real(out, e->value);
@@ -361,7 +367,7 @@ TAP_BUILDER(tap_build_doses)
             tap_figure_cell_real(out, e->high);
         }
         const tap_series series = {.look = entries[i].look,
-                                   .name = curve->name,
+                                   .name = entries[i].name,
                                    .key = i,
                                    .x = x,
                                    .at = at,

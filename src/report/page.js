@@ -169,7 +169,8 @@
 
     /* ---- curves ---- */
     function depthSeries() {
-      return data.conditions.map(function (c, i) {
+      return data.curves.map(function (i) {
+        var c = data.conditions[i];
         return { look: c.look, name: c.label, c: i, points: data.depths.map(function (d, k) { return [d, cell(k, i)]; }) };
       });
     }

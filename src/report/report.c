@@ -451,3 +451,24 @@ out:
     tap_free(studies);
     return status;
 }
+
+tap_status tap_report(const char *page_path, const char *const *database_paths,
+                      size_t n_databases, int n_threads, tap_error *err)
+{
+    tap_store **stores = NULL;
+    const tap_report_options options = {.images = TAP_IMAGES_THUMB,
+                                        .n_threads = n_threads};
+    if (!page_path || !database_paths || n_databases == 0)
+        return TAP_FAIL(err, TAP_EINVAL, "a report needs a path and a database");
+    TAP_TRY(tap_alloc(&stores, n_databases, sizeof *stores, "a report", err));
+    tap_status status = TAP_OK;
+    for (size_t i = 0; i < n_databases; i++)
+        TAP_TRY_OUT(tap_store_open_read(&stores[i], database_paths[i], err));
+    status = tap_report_write(page_path, (const tap_store *const *)stores, n_databases,
+                              &options, err);
+out:
+    for (size_t i = 0; i < n_databases; i++)
+        tap_store_close(stores[i]);
+    tap_free(stores);
+    return status;
+}

@@ -350,3 +350,35 @@ const char *tap_study_condition(const tap_study *study, int32_t condition)
             return cells[k];
     return study->data->conditions[condition];
 }
+
+static bool is_cell(const tap_study *study, int32_t condition)
+{
+    for (int k = 0; k < study->n_cells; k++)
+        if (study->data->design[k] == condition)
+            return true;
+    return false;
+}
+
+static bool is_dose(const tap_study *study, int32_t condition)
+{
+    for (size_t i = 0; i < study->data->n_doses; i++)
+        for (size_t k = 0; k < study->data->doses[i].n_points; k++)
+            if (study->data->doses[i].points[k].condition == condition)
+                return true;
+    return false;
+}
+
+void tap_study_curves(int32_t *out, int32_t *n, const tap_study *study)
+{
+    *n = 0;
+    for (int32_t c = 0; c < study->data->n_conditions; c++)
+        if (study->n_cells == 0 || is_cell(study, c) || !is_dose(study, c))
+            out[(*n)++] = c;
+}
+
+const char *tap_study_dose(const tap_study *study, size_t curve)
+{
+    static const char key[] = "doses."; /* as the manifest spells it */
+    const char *name = study->data->doses[curve].name;
+    return strncmp(name, key, sizeof key - 1) == 0 ? name + sizeof key - 1 : name;
+}

@@ -59,6 +59,12 @@ void tap_study_free(tap_study *study);
 int tap_study_look(const tap_study *study, int32_t condition);
 const char *tap_study_condition(const tap_study *study, int32_t condition);
 
+/* *out [data->n_conditions] = the *n conditions that stand in curves over depth: with a
+ * design its cells and what belongs to no curve of doses; else all. */
+void tap_study_curves(int32_t *out, int32_t *n, const tap_study *study);
+/* The name of a curve of doses as the experiment gives it. */
+const char *tap_study_dose(const tap_study *study, size_t curve);
+
 /* *out = a fact of the manifest, "" if it has none. tap_free it. */
 TAP_NODISCARD tap_status tap_study_fact(char **out, const tap_study *study,
                                         const char *key, tap_error *err);

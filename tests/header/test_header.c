@@ -21,6 +21,8 @@ static void a_question_is_checked_and_messages_are_sentences(void **state)
     assert_int_equal(tap_experiment_run("no.yaml", "r.db", 1, 0, 0, &err), TAP_EIO);
     assert_int_equal(tap_ask(&answer, model, &empty, 0),
                      TAP_EINVAL); /* err may be NULL */
+    assert_int_equal(tap_report("r.html", 0, 0, 1, &err), TAP_EINVAL);
+    assert_string_equal(err.message, "a report needs a path and a database");
     tap_answer_free(0);
     tap_model_close(0);
 }

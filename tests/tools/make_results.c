@@ -21,7 +21,7 @@ enum { CONDITIONS = 8, THUMB_PX = 256, N_TOKENS = 12 };
 
 static const double N_WORDS = 32000.0;
 
-static const tap_store_condition CONDITION[CONDITIONS] = {
+static tap_store_condition CONDITION[CONDITIONS] = {
     {"clean", "", 0},
     {"encoder_off", "vision: image <- image|cls", 1},
     {"decoder_off", "lm: image <- image", 2},
@@ -29,7 +29,7 @@ static const tap_store_condition CONDITION[CONDITIONS] = {
     {"local_1", "vision: image beyond 1", 4},
     {"local_2", "vision: image beyond 2", 5},
     {"local_4", "vision: image beyond 4", 6},
-    {"<b>bold</b> & \"quoted\"", "vision: image beyond 8", 7}};
+    {"local_8", "vision: image beyond 8", 7}};
 
 static const struct {
     const char *object, *part;
@@ -295,7 +295,10 @@ int main(int argc, char **argv)
         {"model.family", hostile ? "<i>llava</i>" : "planted", true},
         {"readout.n_candidates", "32000", true},
         {"run.command", "make_results", false},
-        {"doses.context", "0:encoder_off,1:local_1,2:local_2,4:local_4", false},
+        {"doses.context kept",
+         hostile ? "0:encoder_off,1:local_1,2:local_2,4:local_4"
+                 : "0:encoder_off,1:local_1,2:local_2,4:local_4,8:local_8",
+         false},
         {"stats.bootstrap", "1000", false},
         {"stats.seed", "1", false},
         {"stats.metrics", "log_rank,mrr,hit@1,hit@10", false},
@@ -304,6 +307,8 @@ int main(int argc, char **argv)
         {"design.encoder_off", "encoder_off", false},
         {"design.decoder_off", "decoder_off", false},
         {"design.both_off", "both_off", false}};
+    if (hostile)
+        CONDITION[CONDITIONS - 1].name = "<b>bold</b> & \"quoted\"";
     int32_t depths[DEPTHS];
     for (int d = 0; d < DEPTHS; d++)
         depths[d] = d;

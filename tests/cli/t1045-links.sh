@@ -1,0 +1,20 @@
+# Documents link each other, every link leads somewhere, and every command they show exists.
+tapetum --help | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' | sort -u >commands
+cd "$ROOT"
+for page in README.md ARCHITECTURE.md CONTRIBUTING.md docs/*.md; do
+    folder=$(dirname "$page")
+    grep -oE '\]\([^)#]+' "$page" | sed 's/^](//' | while read -r link; do
+        case $link in http*) continue ;; esac
+        [ -e "$folder/$link" ] || fail "$page links to $link, which is not there"
+    done || exit 1
+    # commands in code: "    tapetum NAME ..." and `tapetum NAME ...`
+    grep -oE '(^ +|`)tapetum [a-z]+' "$page" | sed 's/.*tapetum //' | sort -u | while read -r word; do
+        grep -qx "$word" "$OLDPWD/commands" || [ "$word" = check ] ||
+            fail "$page shows 'tapetum $word', which is no command"
+    done || exit 1
+done
+for page in docs/*.md; do
+    name=${page#docs/}
+    [ "$name" = README.md ] || grep -q "]($name)" docs/README.md || fail "docs/README.md does not link $name"
+done
+grep -q 'docs/README.md' README.md || fail "README.md does not link the documents"
