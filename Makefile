@@ -161,7 +161,8 @@ demo: all
 	$(B)/tapetum demo -o $(B)/demo
 
 # Checkpoints of 3 GB are made; an hour with PyTorch beside. bench/run --help for less.
-bench: $(BENCH:%.c=$(B)/%)
+bench: all $(BENCH:%.c=$(B)/%) $(B)/tests/tools/make_results
+	bench/report.sh $(B)
 	bench/run --build $(B)
 
 lint: $(B)/$(SHARED)

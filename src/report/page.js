@@ -638,13 +638,20 @@
       });
       return svg;
     }
+    function legend() {
+      return el("p", { "class": "keys" }, d3.merge(data.conditions.map(function (c) {
+        var svg = el("svg", { "class": "fig sign", viewBox: "0 0 28 10", "aria-hidden": "true" });
+        svg.appendChild(el("path", { "class": "line " + c.look, d: "M0,5H28" }));
+        return [svg, el("span", {}, c.label)];
+      })));
+    }
     function openItem(item) {
       var image = data.images[item.i], said = el("p", { "class": "said", "aria-live": "polite" }, "Point at a patch, or move to it with Tab and the arrow keys: its rank under every condition, and the words it reads as.");
       var close = el("button", { type: "button" }, "Close"), dialog = el("dialog", { "aria-label": item.label + " of " + item.object });
       close.onclick = function () { dialog.close(); };
       dialog.appendChild(el("div", { "class": "inner" }, [
         el("header", {}, [el("h3", {}, item.label + " of " + item.object + ", " + image.name), close]),
-        views(item, image, said), said, rankLine(item), depthChart(item)]));
+        views(item, image, said), said, rankLine(item), depthChart(item), legend()]));
       dialog.addEventListener("close", function () { hideTip(); dialog.remove(); });
       dialog.addEventListener("click", function (event) { if (event.target === dialog) dialog.close(); });
       document.body.appendChild(dialog);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "lab/stats_words.h"
 #include "report/escape.h"
+#include "report/figure_shape.h"
 #include "report/figures.h"
 #include "report/report.h"
 #include "report/words.h"
@@ -173,6 +174,81 @@ static void test_figures(void **state)
     tap_store_close(store);
 }
 
+/* ---- colours ---- */
+
+static double linear(double v)
+{
+    v /= 255.0;
+    return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
+}
+
+static void split(double out[3], uint32_t rgb)
+{
+    for (int c = 0; c < 3; c++)
+        out[c] = linear((double)(rgb >> (16 - 8 * c) & 255));
+}
+
+static double luminance(uint32_t rgb)
+{
+    double c[3];
+    split(c, rgb);
+    return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2];
+}
+
+/* How far apart two colours look, 0 .. 1, to eyes without one kind of cone: linear RGB
+ * through the matrices of Machado, Oliveira and Fernandes 2009 (severity 1). */
+static double distance(uint32_t a, uint32_t b, const double m[9])
+{
+    double x[3], y[3], sum = 0.0;
+    split(x, a);
+    split(y, b);
+    for (int r = 0; r < 3; r++) {
+        double u = 0.0, v = 0.0;
+        for (int c = 0; c < 3; c++) {
+            u += m[3 * r + c] * x[c];
+            v += m[3 * r + c] * y[c];
+        }
+        /* nearer to how light looks than linear values */
+        const double d = cbrt(fmax(u, 0.0)) - cbrt(fmax(v, 0.0));
+        sum += d * d;
+    }
+    return sqrt(sum / 3.0);
+}
+
+static void test_colours(void **state)
+{
+    static const double EYES[4][9] = {
+        {1, 0, 0, 0, 1, 0, 0, 0, 1},
+        {0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882,
+         -0.048116, 1.051998},
+        {0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.011820,
+         0.042940, 0.968881},
+        {1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733,
+         0.691367, 0.303900}};
+    (void)state;
+    for (int a = TAP_LOOK_S11; a <= TAP_LOOK_OTHER_D; a++)
+        if (1.05 / (luminance(tap_look_of((tap_look)a)->rgb) + 0.05) < 3.0)
+            fail_msg("'%s' has less than 3:1 on paper", tap_look_of((tap_look)a)->name);
+    for (int a = TAP_LOOK_S11; a <= TAP_LOOK_S00; a++)
+        for (int b = a + 1; b <= TAP_LOOK_S00; b++) {
+            const tap_look_style *x = tap_look_of((tap_look)a);
+            const tap_look_style *y = tap_look_of((tap_look)b);
+            double shape[2][16];
+            for (int eye = 0; eye < 4; eye++)
+                if (distance(x->rgb, y->rgb, EYES[eye]) < 0.08)
+                    fail_msg("'%s' and '%s' look alike to eye %d: %g", x->name, y->name,
+                             eye, distance(x->rgb, y->rgb, EYES[eye]));
+            /* and no meaning rests on colour alone */
+            const int n = tap_dot_shape(shape[0], (tap_look)a, 4);
+            assert_true(n != tap_dot_shape(shape[1], (tap_look)b, 4) ||
+                        memcmp(shape[0], shape[1], (size_t)n * 2 * sizeof(double)) !=
+                            0);
+        }
+    for (int i = 1; i <= 100; i++) /* brighter means better, for every eye */
+        assert_true(luminance(tap_heat_rgb(i / 100.0)) >
+                    luminance(tap_heat_rgb((i - 1) / 100.0)));
+}
+
 static void test_values_are_those_of_stats(void **state)
 {
     tap_store *store = NULL;
@@ -282,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_colours),
         cmocka_unit_test_setup_teardown(test_readings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_figures, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values_are_those_of_stats, set_up,
