@@ -353,6 +353,39 @@ static void test_page(void **state)
     tap_store_close(store);
 }
 
+/* Whichever allocation fails, the page is refused, nothing is left behind, and the next
+ * try works. */
+static void test_memory(void **state)
+{
+    char path[SCRATCH_PATH_BYTES], page[SCRATCH_PATH_BYTES];
+    const planted p = {.n_images = 9, .n_items = 3, .n_depths = 2, .bootstrap = "10"};
+    const tap_report_options options = {.images = TAP_IMAGES_THUMB, .n_threads = 1};
+    tap_store *store = NULL;
+    (void)state;
+    scratch_path(path, directory, "r.db");
+    scratch_path(page, directory, "r.html");
+    assert_int_equal(planted_write(path, &p, NULL), TAP_OK);
+    assert_int_equal(tap_store_open_read(&store, path, NULL), TAP_OK);
+    const tap_store *stores[] = {store};
+    int n_failed = 0;
+    tap_status status = TAP_ENOMEM;
+    for (int64_t n = 1; status != TAP_OK; n += 1 + n / 20) {
+        tap_error err = {0};
+        (void)tap_memory_fail_at(n);
+        status = tap_report_write(page, stores, 1, &options, &err);
+        (void)tap_memory_fail_at(0);
+        if (status == TAP_OK)
+            break;
+        n_failed++;
+        if (status != TAP_ENOMEM)
+            fail_msg("allocation %lld: %s", (long long)n, err.message);
+        assert_int_equal(scratch_count(directory), 1); /* the database alone */
+    }
+    assert_true(n_failed > 50);
+    assert_int_equal(scratch_count(directory), 2);
+    tap_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +398,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_page, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
