@@ -225,7 +225,10 @@ static uint16_t code_of(const gallery *g, double rank)
     const double code = g->exact
                             ? 2.0 * rank
                             : 65535.0 * log2(rank) / log2(g->study->data->n_candidates);
-    return (uint16_t)(code < 0.0 ? 0.0 : code > 65535.0 ? 65535.0 : floor(code + 0.5));
+    /* also what is no number becomes 0, which no rank has */
+    return (uint16_t)(!(code > 0.0)    ? 0.0
+                      : code > 65535.0 ? 65535.0
+                                       : floor(code + 0.5));
 }
 
 /* "r": per condition the codes [n_kept][n_patches], u16, low byte first, in base64. */

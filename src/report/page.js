@@ -531,7 +531,7 @@
         if (k[0] === c && k[2] === patch && (best === null || Math.abs(k[1] - depth) < Math.abs(best - depth))) best = k[1];
       });
       if (best === null) return null;
-      return { depth: best, words: item.w[[c, best, patch].join(",")].map(function (id) { return data.tokens[id].replace(/^[\u2581\u0120]/, "\u2423"); }) };
+      return { depth: best, words: item.w[[c, best, patch].join(",")].map(function (id) { return (data.tokens[id] || "?").replace(/^[\u2581\u0120]/, "\u2423"); }) };
     }
     function patchText(item, image, p, all) {
       var k = kept(state.depth), at = place(image, item.p[p]), lines = ["patch row " + (at[1] + 1) + ", column " + (at[2] + 1) + ", depth " + data.depths[data.kept[k]]];
