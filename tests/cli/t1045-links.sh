@@ -18,3 +18,13 @@ for page in docs/*.md; do
     [ "$name" = README.md ] || grep -q "]($name)" docs/README.md || fail "docs/README.md does not link $name"
 done
 grep -q 'docs/README.md' README.md || fail "README.md does not link the documents"
+
+# every message that docs/errors.md explains is one that the program has: texts of the
+# sources joined as the compiler joins them, "..." where a message holds names
+cat src/*/*.c | sed 's/^ *//' | tr -d '\n' | sed 's/" *"//g' >"$OLDPWD/texts"
+grep -oE '\*\*`[^`]+`\*\*' docs/errors.md | sed 's/^\*\*`//; s/`\*\*$//' | tr '\n' '\001' |
+    sed 's/…/\n/g' | tr '\001' '\n' | sed "s/^[ ',]*//; s/[ ',]*\$//" | grep -E '.{10,}' >"$OLDPWD/quoted"
+[ "$(wc -l <"$OLDPWD/quoted")" -ge 12 ] || fail "too few messages in docs/errors.md"
+while read -r text; do
+    grep -qF -e "$text" "$OLDPWD/texts" || fail "docs/errors.md explains '$text', which no message holds"
+done <"$OLDPWD/quoted"
