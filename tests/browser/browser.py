@@ -118,6 +118,14 @@ class Page:
             raise RuntimeError(json.dumps(answer["exceptionDetails"])[:600])
         return answer["result"].get("value")
 
+    def wait(self, text, seconds=20):
+        """Until an expression is true: what a page does next may take a moment."""
+        end = time.time() + seconds
+        while not self.js(text):
+            if time.time() > end:
+                raise AssertionError(f"never true: {text}")
+            time.sleep(0.02)
+
     def load(self, url, seconds=60):
         self.events.clear()
         self.call("Page.navigate", url=url)

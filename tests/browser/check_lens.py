@@ -38,6 +38,7 @@ def main():
         before = page.js("document.querySelector('[data-k=patch]').style.fill")
         page.js("document.querySelector('.bar input').focus()")
         page.key("Home")
+        page.wait(f"document.querySelector('.bar output').textContent === '{depths[0]}'")
         agrees(depths[0])
         fills = page.js("new Set([...document.querySelectorAll('[data-k=patch]')].map(n => "
                         "n.style.fill)).size")
