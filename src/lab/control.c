@@ -32,8 +32,7 @@ typedef struct chooser {
     tap_sweep_item *item;
     int64_t ordinal;
     const float *covers;
-    int64_t n_patches; /* of the grid: row length of covers */
-    int64_t n_image;
+    int64_t n_image;        /* row length of covers */
     const uint8_t *is_free; /* [n_image] no part of the item's name covers it */
     int32_t *scratch;       /* [n_image] */
 } chooser;
@@ -211,7 +210,7 @@ static tap_status put_shifted(chooser *c, tap_error *err)
  * the threshold. */
 static int64_t patches_of(int32_t *out, const chooser *c, int64_t q)
 {
-    const float *cover = c->covers + q * c->n_patches;
+    const float *cover = c->covers + q * c->n_image;
     const double tau = c->setup->experiment->patches.threshold;
     int64_t n = 0, best = -1;
     for (int64_t i = 0; i < c->n_image; i++) {
@@ -366,23 +365,22 @@ static void find_free(uint8_t *is_free, const chooser *c)
         for (int64_t i = 0;
              strcmp(a->parts[q].label, c->item->part->label) == 0 && i < c->n_image;
              i++)
-            is_free[i] &= !(c->covers[(int64_t)q * c->n_patches + i] > 0.0F);
+            is_free[i] &= !(c->covers[(int64_t)q * c->n_image + i] > 0.0F);
 }
 
 tap_status tap_controls_prepare(tap_sweep_image *image, const tap_sweep_setup *setup,
-                                const float *covers, int64_t n_patches, tap_error *err)
+                                const float *covers, int64_t n_image, tap_error *err)
 {
     bool any = false;
     for (int k = 0; k < TAP_N_CONTROLS; k++)
         any |= setup->experiment->controls[k];
     if (!any || image->n_scored == 0)
         return TAP_OK;
-    TAP_TRY(tap_control_sources(image, setup, covers, n_patches, err));
+    TAP_TRY(tap_control_sources(image, setup, covers, n_image, err));
     uint8_t *is_free = NULL;
     chooser c = {.setup = setup,
                  .image = image,
                  .covers = covers,
-                 .n_patches = n_patches,
                  .n_image = image->scene.sequence.n_image};
     const int64_t mismatch =
         setup->survey ? tap_survey_mismatch(setup->survey, setup->dataset, image->id)

@@ -106,7 +106,7 @@ static void take_word(int32_t *words, float *best, const float *cover, int64_t n
 /* The sequence of the photo with a word at each image token: of the part that covers it
  * most; where there is no part, of the object; else "background". */
 static tap_status make_words(tap_sweep_image *image, const tap_sweep_setup *setup,
-                             const float *covers, int64_t n_patches, tap_error *err)
+                             const float *covers, int64_t n_image, tap_error *err)
 {
     const tap_items *a = &image->annotation;
     const tap_sequence *photo = &image->scene.sequence;
@@ -122,12 +122,12 @@ static tap_status make_words(tap_sweep_image *image, const tap_sweep_setup *setu
         words[i] = id;
     for (size_t o = 0; o < a->n_objects; o++) {
         TAP_TRY_OUT(find_word(&id, setup->labels, a->objects[o].name, err));
-        take_word(words, best, covers + (int64_t)(a->n_parts + o) * n_patches, n, id);
+        take_word(words, best, covers + (int64_t)(a->n_parts + o) * n_image, n, id);
     }
     memset(best, 0, (size_t)n * sizeof *best); /* any part wins over an object */
     for (size_t p = 0; p < a->n_parts; p++) {
         TAP_TRY_OUT(find_word(&id, setup->labels, a->parts[p].label, err));
-        take_word(words, best, covers + (int64_t)p * n_patches, n, id);
+        take_word(words, best, covers + (int64_t)p * n_image, n, id);
     }
     TAP_TRY_OUT(
         tap_alloc(&out->ids, (size_t)photo->n_tok, sizeof *out->ids, "words", err));
@@ -150,7 +150,7 @@ out:
 }
 
 tap_status tap_control_sources(tap_sweep_image *image, const tap_sweep_setup *setup,
-                               const float *covers, int64_t n_patches, tap_error *err)
+                               const float *covers, int64_t n_image, tap_error *err)
 {
     const bool *wanted = setup->experiment->controls;
     image->sources[TAP_SOURCE_PHOTO].present = true;
@@ -159,6 +159,6 @@ tap_status tap_control_sources(tap_sweep_image *image, const tap_sweep_setup *se
     if (wanted[TAP_CONTROL_MISMATCHED_IMAGE])
         TAP_TRY(make_other(image, setup, err));
     if (wanted[TAP_CONTROL_WORDS])
-        TAP_TRY(make_words(image, setup, covers, n_patches, err));
+        TAP_TRY(make_words(image, setup, covers, n_image, err));
     return TAP_OK;
 }

@@ -137,7 +137,8 @@ static tap_status find_label(tap_sweep_item *item, const tap_sweep_setup *setup,
     return TAP_OK;
 }
 
-/* The patches of a part, by the rule of the experiment; none: excluded with the reason. */
+/* The image tokens of a part, by the rule of the experiment; none: excluded with the reason.
+ * cover [n_image]. */
 static tap_status find_patches(tap_sweep_item *item, const tap_sweep_image *image,
                                const tap_sweep_setup *setup, const float *cover,
                                tap_error *err)
@@ -242,33 +243,54 @@ out:
     return status;
 }
 
-/* Coverages of an image: parts and objects, each computed once. */
+/* Coverages of an image: parts, then objects, each computed once, on the encoder's grid and
+ * on the decoder's. */
 typedef struct covers {
     float *values; /* [n][n_patches] */
-    int64_t n_patches;
+    float *tokens; /* [n][n_image] */
+    int64_t n_patches, n_image;
 } covers;
+
+static void clear_covers(covers *c)
+{
+    tap_free(c->values);
+    tap_free(c->tokens);
+    *c = (covers){0};
+}
+
+/* Row i: one mask, if there is one (an excluded part may have none). */
+static tap_status cover_one(covers *c, size_t i, const tap_mask *mask,
+                            const tap_scene *scene, tap_error *err)
+{
+    if (!mask->inside)
+        return TAP_OK;
+    float *values = c->values + (int64_t)i * c->n_patches;
+    TAP_TRY(tap_mask_cover(values, mask, &scene->geometry, err));
+    tap_scene_cover(c->tokens + (int64_t)i * c->n_image, scene, values);
+    return TAP_OK;
+}
 
 static tap_status cover_all(covers *out, const tap_sweep_image *image, tap_error *err)
 {
     const tap_items *a = &image->annotation;
-    covers c = {.n_patches = tap_scene_n_patches(&image->scene)};
-    TAP_TRY(tap_alloc(&c.values, a->n_parts + a->n_objects,
-                      (size_t)c.n_patches * sizeof *c.values, "coverage", err));
+    const size_t n = a->n_parts + a->n_objects;
+    covers c = {.n_patches = tap_scene_n_patches(&image->scene),
+                .n_image = image->scene.sequence.n_image};
     tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&c.values, n, (size_t)c.n_patches * sizeof *c.values,
+                          "coverage", err));
+    TAP_TRY_OUT(
+        tap_alloc(&c.tokens, n, (size_t)c.n_image * sizeof *c.tokens, "coverage", err));
     for (size_t p = 0; p < a->n_parts; p++)
-        if (a->parts[p].mask.inside) /* an excluded part may have no mask */
-            TAP_TRY_OUT(tap_mask_cover(c.values + (int64_t)p * c.n_patches,
-                                       &a->parts[p].mask, &image->scene.geometry, err));
+        TAP_TRY_OUT(cover_one(&c, p, &a->parts[p].mask, &image->scene, err));
     for (size_t o = 0; o < a->n_objects; o++)
-        if (a->objects[o].mask.inside)
-            TAP_TRY_OUT(
-                tap_mask_cover(c.values + (int64_t)(a->n_parts + o) * c.n_patches,
-                               &a->objects[o].mask, &image->scene.geometry, err));
+        TAP_TRY_OUT(
+            cover_one(&c, a->n_parts + o, &a->objects[o].mask, &image->scene, err));
 out:
     if (status == TAP_OK)
         *out = c;
     else
-        tap_free(c.values);
+        clear_covers(&c);
     return status;
 }
 
@@ -283,7 +305,7 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
         const float *object =
             c->values + ((int64_t)a->n_parts + item->part->object) * c->n_patches;
         if (!item->excluded)
-            TAP_TRY(find_patches(item, image, setup, part, err));
+            TAP_TRY(find_patches(item, image, setup, c->tokens + i * c->n_image, err));
         if (item->excluded)
             continue;
         tap_groups groups = {0};
@@ -390,14 +412,14 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
         if (needs_reg)
             TAP_TRY_OUT(tap_reg_find(&reg, &image.scene, 0, err));
         TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));
-        TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.values, c.n_patches, err));
+        TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.tokens, c.n_image, err));
         TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
         TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));
     }
     TAP_TRY_OUT(drop_masks(&image, err));
 out:
     tap_reg_clear(&reg);
-    tap_free(c.values);
+    clear_covers(&c);
     if (status == TAP_OK)
         *out = image;
     else

@@ -63,19 +63,22 @@ static int tile_at(const tap_geometry *g, bool thumb, int64_t row, int64_t col)
     return (int)(tap_layout_patch(g, thumb, row, col) / (g->n_rows * g->n_cols));
 }
 
+float tap_slot_cover(const tap_slot *slot, const tap_geometry *g, const float *patches)
+{
+    double sum = 0.0;
+    for (int r = 0; r < slot->n_rows; r++)
+        for (int c = 0; c < slot->n_cols; c++)
+            sum += (double)patches[tap_layout_patch(g, slot->thumb, slot->first_row + r,
+                                                    slot->first_col + c)];
+    const int n = slot->n_rows * slot->n_cols;
+    return n ? (float)(sum / n) : 0.0F;
+}
+
 void tap_layout_cover(float *cover, const tap_layout *layout, const tap_geometry *g,
                       const float *patches)
 {
-    for (int64_t i = 0; i < layout->n_slots; i++) {
-        const tap_slot *slot = &layout->slots[i];
-        double sum = 0.0;
-        for (int r = 0; r < slot->n_rows; r++)
-            for (int c = 0; c < slot->n_cols; c++)
-                sum += (double)patches[tap_layout_patch(
-                    g, slot->thumb, slot->first_row + r, slot->first_col + c)];
-        const int n = slot->n_rows * slot->n_cols;
-        cover[i] = n ? (float)(sum / n) : 0.0F;
-    }
+    for (int64_t i = 0; i < layout->n_slots; i++)
+        cover[i] = tap_slot_cover(&layout->slots[i], g, patches);
 }
 
 /* Tile pixel to source pixel along one axis. */

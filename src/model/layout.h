@@ -52,6 +52,8 @@ int64_t tap_layout_patch(const tap_geometry *geometry, bool thumb, int64_t row,
 /* The shares of slots that a mask covers, from those of the patches: cover [n_slots], the
  * mean over the patches that a slot stands for (equal areas), 0 where it stands for none;
  * patches [n_tiles][n_rows][n_cols] as tap_mask_cover gives them. */
+float tap_slot_cover(const tap_slot *slot, const tap_geometry *geometry,
+                     const float *patches);
 void tap_layout_cover(float *cover, const tap_layout *layout,
                       const tap_geometry *geometry, const float *patches);
 

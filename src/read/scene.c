@@ -60,6 +60,15 @@ int64_t tap_scene_n_patches(const tap_scene *scene)
     return (int64_t)g->n_tiles * g->n_rows * g->n_cols;
 }
 
+void tap_scene_cover(float *out, const tap_scene *scene, const float *patches)
+{
+    const tap_sequence *s = &scene->sequence;
+    for (int64_t i = 0; i < s->n_image; i++) {
+        const int32_t slot = s->tokens[scene->image_rows[i]].feature;
+        out[i] = tap_slot_cover(&s->layout.slots[slot], &scene->geometry, patches);
+    }
+}
+
 tap_box tap_scene_box(const tap_scene *scene, int64_t i)
 {
     const tap_sequence *s = &scene->sequence;

@@ -34,6 +34,11 @@ void tap_scene_clear(tap_scene *scene);
 /* Patches of the vision grid: n_tiles * n_rows * n_cols. */
 int64_t tap_scene_n_patches(const tap_scene *scene);
 
+/* out [sequence.n_image]: the share of each image token that a mask covers, from that of the
+ * patches [tap_scene_n_patches] as tap_mask_cover gives them. The two grids differ where a
+ * model merges, shrinks or cuts off. */
+void tap_scene_cover(float *out, const tap_scene *scene, const float *patches);
+
 /* The box of image token i, 0 <= i < sequence.n_image, in source pixels: the union of the
  * patches that it stands for, cut to the photograph; empty where they show padding alone. */
 tap_box tap_scene_box(const tap_scene *scene, int64_t i);

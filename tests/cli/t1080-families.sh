@@ -48,3 +48,23 @@ sed 's/"weight_map": {/&"ghost.weight": "model-00001-of-00002.safetensors",/' \
 expect 1 tapetum inspect broken 2>err
 grep -q "places tensor 'ghost.weight' in 'model-00001-of-00002.safetensors', which does not" err ||
     fail "$(cat err)"
+
+# an experiment counts image tokens, not patches of the encoder: every part of these scenes is
+# seen, whatever the family merges, tiles or cuts off
+D=$ROOT/share/organism
+head -40 "$D/scenes/items.tsv" >items.tsv
+for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+for name in llava-next smolvlm phi-3-vision; do
+    cat >e.yaml <<Y
+schema: 1
+model: $F/$name
+data: {format: masks, images: $D/scenes, annotations: items.tsv, parts: {min_area_px: 12}}
+labels: {multi_token: first_piece}
+conditions: {clean: "", off: "vision: image <- image"}
+controls: [shifted_mask, random_patches]
+Y
+    expect 0 tapetum run e.yaml -o "$name.db" -q
+    tapetum export "$name.db" item --format jsonl >items.jsonl
+    found=$(grep -c '"excluded": *null' items.jsonl || true)
+    [ "$found" -eq 39 ] || fail "$name: $found of 39 parts have a patch"
+done
