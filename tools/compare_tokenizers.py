@@ -54,7 +54,7 @@ def ours(command, path, key, values, *flags):
     done = subprocess.run([command, "tokenize", path, "--json", *flags], input=lines, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{path}: {done.stdout}{done.stderr}")
-    return [json.loads(line)["text" if "--decode" in flags else "ids"] for line in done.stdout.splitlines()]
+    return [json.loads(line)["text" if "--decode" in flags else "ids"] for line in done.stdout.split("\n")[:-1]]
 
 
 def main():
