@@ -15,6 +15,8 @@
 #    define TAP_DATA_DIR "/usr/local/share/tapetum"
 #endif
 
+enum { N_SUBJECTS = 2 };
+
 static const char EXPERIMENT[] =
     "# Who does the seeing? The 2x2 on the embedded model; written by 'tapetum demo'.\n"
     "schema: 1\n"
@@ -76,9 +78,10 @@ static tap_status write_text(const char *path, const char *text, tap_error *err)
     return status;
 }
 
-/* The experiment of one model: experiment file, sweep, table. */
-static tap_status run_model(tap_cli *cli, const char *data, const char *name,
-                            const char *out, tap_error *err)
+/* The experiment of one model: experiment file, sweep, table. *recovery = R in S, macro, at
+ * the depth that leaves the last block. */
+static tap_status run_model(tap_estimate *recovery, tap_cli *cli, const char *data,
+                            const char *name, const char *out, tap_error *err)
 {
     char *model = NULL, *yaml = NULL, *database = NULL, *text = NULL, *note_path = NULL;
     char *note = NULL;
@@ -122,6 +125,9 @@ static tap_status run_model(tap_cli *cli, const char *data, const char *name,
         printf("%s", note);
     }
     TAP_TRY_OUT(tap_stats_put_text(stats, err));
+    *recovery = *tap_stats_quantity(stats, TAP_MACRO,
+                                    tap_stats_find_metric(stats, TAP_METRIC_LOG_RANK),
+                                    stats->data.n_depths - 1, TAP_Q_R);
     printf("\nwritten: %s and %s; more with 'tapetum stats %s', 'tapetum export %s "
            "score'\n",
            yaml, database, database, database);
@@ -139,36 +145,59 @@ out:
     return status;
 }
 
-/* One page of all models: report.html beside their databases. */
-static tap_status put_report(const tap_cli *cli, char *const *databases, size_t n,
+/* One page of both subjects: report.html beside their databases. */
+static tap_status put_report(const tap_cli *cli, const char *const *names,
                              const char *out, tap_error *err)
 {
-    tap_store **stores = NULL;
+    tap_store *stores[N_SUBJECTS] = {NULL};
     char *path = NULL;
     const tap_report_options options = {.images = TAP_IMAGES_FULL,
                                         .n_threads = cli->n_threads,
                                         .command_line = cli->command_line};
     tap_status status = TAP_OK;
-    TAP_TRY_OUT(tap_alloc(&stores, n, sizeof *stores, "a report", err));
-    for (size_t i = 0; i < n; i++)
-        TAP_TRY_OUT(tap_store_open_read(&stores[i], databases[i], err));
+    for (int i = 0; i < N_SUBJECTS; i++) {
+        TAP_TRY_OUT(tap_text_format(&path, err, "%s/%s.db", out, names[i]));
+        TAP_TRY_OUT(tap_store_open_read(&stores[i], path, err));
+        tap_free(path);
+        path = NULL;
+    }
     TAP_TRY_OUT(tap_text_format(&path, err, "%s/report.html", out));
-    TAP_TRY_OUT(
-        tap_report_write(path, (const tap_store *const *)stores, n, &options, err));
+    TAP_TRY_OUT(tap_report_write(path, (const tap_store *const *)stores, N_SUBJECTS,
+                                 &options, err));
     printf("\nlook at it: %s\n", path);
 out:
-    for (size_t i = 0; i < n && stores; i++)
+    for (int i = 0; i < N_SUBJECTS; i++)
         tap_store_close(stores[i]);
-    tap_free(stores);
     tap_free(path);
     return status;
 }
 
+/* What the pair is for: two decoders that differ in the text they were trained on must
+ * come out apart. */
+static void put_verdict(const char *const *names, const tap_estimate *r)
+{
+    const int high = r[1].value > r[0].value, low = !high;
+    printf("\n==== which decoder compensates? ====\n");
+    for (int i = 0; i < N_SUBJECTS; i++)
+        printf("R at the last depth, %s: %.3f [%.3f, %.3f]\n", names[i], r[i].value,
+               r[i].low, r[i].high);
+    if (r[high].low > r[low].high)
+        printf(
+            "The intervals do not overlap: the decoder of '%s' restores more of what "
+            "the encoder lost than that of '%s'.\n",
+            names[high], names[low]);
+    else
+        printf(
+            "The intervals overlap: this run does not tell the two decoders apart.\n");
+}
+
 tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
 {
+    static const char *const subjects[N_SUBJECTS] = {"compensating",
+                                                     "non-compensating"};
     const char *out = tap_args_text(cli->args, "output");
-    char *data = NULL, **names = NULL, **databases = NULL;
-    size_t n = 0, n_models = 0;
+    char *data = NULL;
+    tap_estimate recovery[N_SUBJECTS];
     tap_status status = find_data(&data, cli, err);
     if (status != TAP_OK)
         return status;
@@ -176,30 +205,11 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
     if (mkdir(out, 0777) != 0 && errno != EEXIST)
         TAP_TRY_OUT(TAP_FAIL(err, TAP_EIO, "cannot make the folder '%s': %s", out,
                              strerror(errno)));
-    TAP_TRY_OUT(tap_file_list(&names, &n, data, NULL, err));
-    TAP_TRY_OUT(tap_alloc(&databases, n, sizeof *databases, "names", err));
-    for (size_t i = 0; i < n; i++) {
-        char *config = NULL;
-        TAP_TRY_OUT(tap_text_format(&config, err, "%s/%s/config.json", data, names[i]));
-        const bool is_model = tap_file_exists(config);
-        tap_free(config);
-        if (!is_model)
-            continue;
-        TAP_TRY_OUT(
-            tap_text_format(&databases[n_models++], err, "%s/%s.db", out, names[i]));
-        TAP_TRY_OUT(run_model(cli, data, names[i], out, err));
-    }
-    if (n_models == 0)
-        status = TAP_FAIL(err, TAP_EIO, "no model directory stands in '%s'", data);
-    else
-        status = put_report(cli, databases, n_models, out, err);
+    for (int i = 0; i < N_SUBJECTS; i++)
+        TAP_TRY_OUT(run_model(&recovery[i], cli, data, subjects[i], out, err));
+    put_verdict(subjects, recovery);
+    status = put_report(cli, subjects, out, err);
 out:
-    for (size_t i = 0; i < n; i++)
-        tap_free(names[i]);
-    for (size_t i = 0; i < n_models; i++)
-        tap_free(databases[i]);
-    tap_free(databases);
-    tap_free(names);
     tap_free(data);
     return status;
 }
