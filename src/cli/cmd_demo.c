@@ -31,9 +31,31 @@ static const char EXPERIMENT[] =
     "  encoder_off: \"vision: image <- image|cls\"\n"
     "  decoder_off: \"lm: image <- image\"\n"
     "  both_off: [encoder_off, decoder_off]\n"
+    "  # a share of the decoder's edges between image tokens, with the encoder intact and cut\n"
+    "  quarter: \"lm: image <- image fraction 0.25 seed 1\"\n"
+    "  half: \"lm: image <- image fraction 0.5 seed 1\"\n"
+    "  most: \"lm: image <- image fraction 0.75 seed 1\"\n"
+    "  encoder_off_quarter: [encoder_off, quarter]\n"
+    "  encoder_off_half: [encoder_off, half]\n"
+    "  encoder_off_most: [encoder_off, most]\n"
     "design: {clean: clean, encoder_off: encoder_off, decoder_off: decoder_off, both_off: "
     "both_off}\n"
-    "stats: {metrics: [log_rank, mrr, \"hit@1\", \"hit@10\"], bootstrap: 1000, seed: 1}\n";
+    "doses:\n"
+    "  encoder intact:\n"
+    "    - {dose: 0, condition: clean}\n"
+    "    - {dose: 0.25, condition: quarter}\n"
+    "    - {dose: 0.5, condition: half}\n"
+    "    - {dose: 0.75, condition: most}\n"
+    "    - {dose: 1, condition: decoder_off}\n"
+    "  encoder off:\n"
+    "    - {dose: 0, condition: encoder_off}\n"
+    "    - {dose: 0.25, condition: encoder_off_quarter}\n"
+    "    - {dose: 0.5, condition: encoder_off_half}\n"
+    "    - {dose: 0.75, condition: encoder_off_most}\n"
+    "    - {dose: 1, condition: both_off}\n"
+    "controls: [shifted_mask, other_part, random_patches, blank_image, mismatched_image, "
+    "permuted_labels, permuted_labels_global, object_name, words]\n"
+    "stats: {metrics: [log_rank, mrr, \"hit@1\", \"hit@10\"], bootstrap: 2000, seed: 1}\n";
 
 /* *out = the folder of embedded files: --data, share/organism of a source tree, or where
  * 'make install' put them. */

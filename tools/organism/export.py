@@ -19,7 +19,14 @@ import nets
 import scenes
 from tok import Words
 
-SUBJECT = {"compensating": "blur", "non-compensating": "exact"}
+NOTE = """\
+A tiny LLaVA-1.5 model ({parameters:.2f} million parameters) trained from nothing on drawn scenes by tools/organism/make.py;
+docs/organism.md tells how, and what it can do. Its decoder read scenes as words first: {text}
+It may show that cuts, lens and ratios respond to what a decoder was trained to do, and how a result with intervals
+looks. It may not show anything about models trained on photographs.
+"""
+TEXT = {"blur": "with many words blurred to what\na patch by itself would tell, so it learnt to work out names from context.",
+        "exact": "every word the true one,\nso it never had to work out a name from context."}
 
 
 def config(w):
@@ -156,6 +163,8 @@ def write(args):
     with open(os.path.join(args.out, "processor_config.json"), "w") as f:
         f.write(json.dumps(proc, indent=2) + "\n")
     shutil.copy(os.path.join(args.work, "tokenizer.json"), os.path.join(args.out, "tokenizer.json"))
+    with open(os.path.join(args.out, "MODEL.txt"), "w") as f:
+        f.write(NOTE.format(parameters=sum(p.numel() for p in model.parameters()) / 1e6, text=TEXT[args.variant]))
 
 
 @torch.no_grad()
