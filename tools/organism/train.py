@@ -22,7 +22,7 @@ import nets
 import scenes
 from tok import Words
 
-STEPS = {"clip": 2300, "text": 1600, "projector": 300, "joint": 400}
+STEPS = {"clip": 2300, "text": 1600, "projector": 250, "joint": 280}
 RATE = {"clip": 1.2e-3, "text": 2e-3, "projector": 3e-3, "joint": 7e-4}
 BATCH = {"clip": 96, "text": 16, "projector": 16, "joint": 16}
 FEATURES = 16000            # training scenes used with features
