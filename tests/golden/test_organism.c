@@ -145,7 +145,7 @@ static int64_t read_parts(part *out, const golden *g)
                                 .annotations = SHARE "scenes/items.tsv",
                                 .names = "default",
                                 .min_area_px = 12};
-    check(tap_dataset_open(&dataset, &spec, &err), &err);
+    check(tap_dataset_open(&dataset, &spec, NULL, &err), &err);
     check(tap_dataset_read(&items, dataset, 0, &err), &err);
     assert_true(items.n_parts <= MAX_PARTS);
     for (size_t p = 0; p < items.n_parts; p++) {
@@ -233,10 +233,8 @@ static void run_subject(const char *name)
     const tap_group_input input = {.scene = &g.scene, .threshold = 0.5};
     check(tap_group_compile(&groups, &input, &err), &err);
     const tap_spec *spec = &g.model->spec;
-    const tap_plan_sizes sizes = {
-        .n_blocks = {spec->vision.stack.n_blocks, spec->lm.stack.n_blocks},
-        .n_heads = {spec->vision.stack.n_heads, spec->lm.stack.n_heads},
-        .causal = {false, true}};
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, spec);
     tap_plan *plans[N_CELLS];
     for (int c = 0; c < N_CELLS; c++) {
         tap_condition *condition = NULL;
