@@ -15,7 +15,7 @@
 #    define TAP_DATA_DIR "/usr/local/share/tapetum"
 #endif
 
-enum { N_SUBJECTS = 2 };
+enum { N_SUBJECTS = 1 };
 
 static const char EXPERIMENT[] =
     "# Who does the seeing? The 2x2 on the embedded model; written by 'tapetum demo'.\n"
@@ -100,10 +100,9 @@ static tap_status write_text(const char *path, const char *text, tap_error *err)
     return status;
 }
 
-/* The experiment of one model: experiment file, sweep, table. *recovery = R in S, macro, at
- * the depth that leaves the last block. */
-static tap_status run_model(tap_estimate *recovery, tap_cli *cli, const char *data,
-                            const char *name, const char *out, tap_error *err)
+/* The experiment of one model: experiment file, sweep, table. */
+static tap_status run_model(tap_cli *cli, const char *data, const char *name,
+                            const char *out, tap_error *err)
 {
     char *model = NULL, *yaml = NULL, *database = NULL, *text = NULL, *note_path = NULL;
     char *note = NULL;
@@ -147,9 +146,6 @@ static tap_status run_model(tap_estimate *recovery, tap_cli *cli, const char *da
         printf("%s", note);
     }
     TAP_TRY_OUT(tap_stats_put_text(stats, err));
-    *recovery = *tap_stats_quantity(stats, TAP_MACRO,
-                                    tap_stats_find_metric(stats, TAP_METRIC_LOG_RANK),
-                                    stats->data.n_depths - 1, TAP_Q_R);
     printf("\nwritten: %s and %s; more with 'tapetum stats %s', 'tapetum export %s "
            "score'\n",
            yaml, database, database, database);
@@ -167,7 +163,7 @@ out:
     return status;
 }
 
-/* One page of both subjects: report.html beside their databases. */
+/* One page: report.html beside the databases. */
 static tap_status put_report(const tap_cli *cli, const char *const *names,
                              const char *out, tap_error *err)
 {
@@ -194,32 +190,11 @@ out:
     return status;
 }
 
-/* What the pair is for: two decoders that differ in the text they were trained on must
- * come out apart. */
-static void put_verdict(const char *const *names, const tap_estimate *r)
-{
-    const int high = r[1].value > r[0].value, low = !high;
-    printf("\n==== which decoder compensates? ====\n");
-    for (int i = 0; i < N_SUBJECTS; i++)
-        printf("R at the last depth, %s: %.3f [%.3f, %.3f]\n", names[i], r[i].value,
-               r[i].low, r[i].high);
-    if (r[high].low > r[low].high)
-        printf(
-            "The intervals do not overlap: the decoder of '%s' restores more of what "
-            "the encoder lost than that of '%s'.\n",
-            names[high], names[low]);
-    else
-        printf(
-            "The intervals overlap: this run does not tell the two decoders apart.\n");
-}
-
 tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
 {
-    static const char *const subjects[N_SUBJECTS] = {"compensating",
-                                                     "non-compensating"};
+    static const char *const subjects[N_SUBJECTS] = {"trained"};
     const char *out = tap_args_text(cli->args, "output");
     char *data = NULL;
-    tap_estimate recovery[N_SUBJECTS];
     tap_status status = find_data(&data, cli, err);
     if (status != TAP_OK)
         return status;
@@ -228,8 +203,7 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
         TAP_TRY_OUT(TAP_FAIL(err, TAP_EIO, "cannot make the folder '%s': %s", out,
                              strerror(errno)));
     for (int i = 0; i < N_SUBJECTS; i++)
-        TAP_TRY_OUT(run_model(&recovery[i], cli, data, subjects[i], out, err));
-    put_verdict(subjects, recovery);
+        TAP_TRY_OUT(run_model(cli, data, subjects[i], out, err));
     status = put_report(cli, subjects, out, err);
 out:
     tap_free(data);

@@ -117,8 +117,8 @@ if __name__ == "__main__":
     args = a.parse_args()
     torch.set_num_threads(1)
     os.makedirs(args.out, exist_ok=True)
-    for subject in ("compensating", "non-compensating"):
-        v = vectors(os.path.join(args.share, subject), os.path.join(args.share, "scenes"), subject == "compensating")
+    for subject in sorted(d for d in os.listdir(args.share) if os.path.exists(os.path.join(args.share, d, "MODEL.txt")) and d != "random"):
+        v = vectors(os.path.join(args.share, subject), os.path.join(args.share, "scenes"), True)
         f = os.path.join(args.out, subject + ".safetensors")
         save_file(v, f)
         print(f, os.path.getsize(f), "bytes", {k: tuple(x.shape) for k, x in v.items() if k.startswith(("clean", "ids", "pl"))})
