@@ -1,6 +1,7 @@
 # The demo on the trained subject: the 2x2, controls, curves and a page; what was measured lies
 # within bounds, not at exact values.
-expect 0 tapetum demo -o d -q >demo.txt
+D=$ROOT/share/organism
+expect 0 tapetum demo -o d --data "$D" -q >demo.txt
 grep -q 'may not show' demo.txt || fail "the demo does not say what its model may not show"
 [ -s d/report.html ] || fail "no page"
 
@@ -25,7 +26,7 @@ within "S with the encoder cut" "$(value encoder_off)" 0.65 0.85
 within "S with the decoder cut" "$(value decoder_off)" 0.75 0.92
 within "S with both cut" "$(value both_off)" 0.65 0.85
 within "R" "$(value R)" -0.3 0.4
-tapetum export d/trained.db control --format csv >control.csv
+tapetum export d/trained.db control_result --format csv >control.csv
 for control in shifted_mask other_part random_patches blank_image mismatched_image permuted_labels object_name words; do
     grep -q "$control" control.csv || fail "no rows of the control $control"
 done
