@@ -208,12 +208,9 @@ static const struct {
     const char *name;
     bool is_index;
 } candidates[] = {
-    {"model.safetensors", false},
-    {"model.safetensors.index.json", true},
-    {"pytorch_model.bin", false},
-    {"pytorch_model.bin.index.json", true},
-    {"open_clip_model.safetensors", false},
-    {"open_clip_pytorch_model.bin", false},
+    {"model.safetensors", false},           {"model.safetensors.index.json", true},
+    {"pytorch_model.bin", false},           {"pytorch_model.bin.index.json", true},
+    {"open_clip_model.safetensors", false}, {"open_clip_pytorch_model.bin", false},
 };
 
 /* checkpoints/NAME.pt, as Prismatic trains them: the latest, or the only one. *name is NULL

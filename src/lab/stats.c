@@ -167,7 +167,7 @@ static tap_status run_chunk(tap_stats *s, chunk *k, const tap_stats_plan *p,
             tap_design_run(s->design + at * TAP_N_QUANTITIES, cells, k->metric,
                            &p->draws, &rule, rows, rows + n_rows, &ours);
         if (status != TAP_OK) {
-#pragma omp critical(tap_stats_failed)
+#pragma omp critical
             failed = TAP_FAIL(err, status, "%s", ours.message);
         }
     }

@@ -29,7 +29,7 @@ typedef struct tap_sweep_counts {
     int64_t n_items, n_scored, n_excluded; /* of the images of this run */
     double flop_done, flop_unshared;       /* products of this run; without sharing */
     double flop_lens;
-    double seconds;     /* of this run inside the model and the lens */
+    double seconds;                    /* of this run inside the model and the lens */
     size_t state_bytes;                /* the largest reservation so far */
     size_t memory_bytes, weight_bytes; /* allowed beside the weights; the weights */
     int64_t n_plans; /* different runs of an image, summed over images */
