@@ -108,7 +108,7 @@ tap_status tap_page_receipts(tap_buffer *out, const tap_study *study, tap_error 
     static const char sql[] =
         "WITH r AS (SELECT *, (last_block - first_block + 1) * (last_head - first_head + "
         "1) AS box FROM receipt) "
-        "SELECT condition.name, stack, min(first_block) || '\u2013' || max(last_block), "
+        "SELECT condition.name, stack, min(max(first_block, 0)) || '\u2013' || max(last_block), "
         "min(first_head) || '\u2013' || max(last_head), count(DISTINCT image_id), "
         "sum(box * allowed), sum(box * cut), sum(box * zeroed), sum(box * used), "
         "round(100.0 * sum(box * (cut + zeroed)) / max(1, sum(box * allowed)), 1) || "

@@ -74,13 +74,20 @@ static tap_status put_evidence(tap_buffer *out, const tap_study *s, tap_error *e
             "The whole loss is too small or too uncertain to divide by, so R is not "
             "defined (%s). The interaction is I = %s.\n",
             quantity(s, TAP_Q_R)->na ? quantity(s, TAP_Q_R)->na : "no value", i);
+    const tap_estimate *share = quantity(s, TAP_Q_CI);
+    TAP_TRY(
+        tap_buffer_print(out, err,
+                         "The encoder cut costs %s when the decoder is cut too, and %s "
+                         "when the decoder may look around",
+                         d0, d1));
+    TAP_TRY(isfinite(share->value) && share->value >= 0.0
+                ? tap_buffer_print(out, err, ": %s of that damage disappears (CI)", ci)
+                : tap_buffer_print(out, err, " (CI = %s)", ci));
     return tap_buffer_print(
         out, err,
-        "The encoder cut costs %s when the decoder is cut too, and %s when the decoder may "
-        "look around: %s of that damage disappears (CI). With the encoder cut, the decoder "
-        "alone restores %s of what both cuts cost (R). The interaction is I = %s; above 0 "
-        "the halves can stand in for each other.\n",
-        d0, d1, ci, r, i);
+        ". With the encoder cut, the decoder alone restores %s of what both cuts cost (R). "
+        "The interaction is I = %s; above 0 the halves can stand in for each other.\n",
+        r, i);
 }
 
 /* What stats says, without the lines that stand elsewhere on the page. */
