@@ -20,4 +20,23 @@ static inline uint32_t tap_random_below(uint32_t word, uint32_t n)
     return (uint32_t)((uint64_t)word * n >> 32);
 }
 
+/* Numbers of one purpose, drawn one after the other: counters {n_drawn / 4, purpose}. */
+typedef struct tap_random {
+    uint64_t key;
+    uint32_t purpose[3];
+    uint32_t n_drawn;
+    uint32_t words[4];
+} tap_random;
+
+/* The next whole number in [0, n). */
+static inline uint32_t tap_random_next(tap_random *r, uint32_t n)
+{
+    if (r->n_drawn % 4 == 0) {
+        const uint32_t counter[4] = {r->n_drawn / 4, r->purpose[0], r->purpose[1],
+                                     r->purpose[2]};
+        tap_philox(r->words, counter, r->key);
+    }
+    return tap_random_below(r->words[r->n_drawn++ % 4], n);
+}
+
 #endif

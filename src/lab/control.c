@@ -9,22 +9,6 @@
 /* Controls draw from a stream of their own. */
 static const uint64_t CONTROL_KEY = UINT64_C(0x636f6e74726f6c73); /* "controls" */
 
-/* Random whole numbers of one set, one after the other. */
-typedef struct draws {
-    uint32_t image, item, purpose; /* purpose: control and seed */
-    uint32_t n_drawn;
-    uint32_t words[4];
-} draws;
-
-static uint32_t draw_below(draws *d, uint32_t n)
-{
-    if (d->n_drawn % 4 == 0) {
-        const uint32_t counter[4] = {d->n_drawn / 4, d->image, d->item, d->purpose};
-        tap_philox(d->words, counter, CONTROL_KEY);
-    }
-    return tap_random_below(d->words[d->n_drawn++ % 4], n);
-}
-
 /* What choosing the sets of one item reads and writes. */
 typedef struct chooser {
     const tap_sweep_setup *setup;
@@ -37,11 +21,11 @@ typedef struct chooser {
     int32_t *scratch;       /* [n_image] */
 } chooser;
 
-static draws draws_of(const chooser *c, tap_control control, int32_t seed)
+static tap_random draws_of(const chooser *c, tap_control control, int32_t seed)
 {
-    return (draws){.image = (uint32_t)c->image->id,
-                   .item = (uint32_t)c->ordinal,
-                   .purpose = (uint32_t)control << 8 | (uint32_t)seed};
+    return (tap_random){.key = CONTROL_KEY,
+                        .purpose = {(uint32_t)c->image->id, (uint32_t)c->ordinal,
+                                    (uint32_t)control << 8 | (uint32_t)seed}};
 }
 
 /* Appends a set; patches are copied. */
@@ -92,10 +76,10 @@ static int compare_places(const void *a, const void *b)
 }
 
 /* Keeps n of the n_from places, drawn at random, in rising order. */
-static void choose(int32_t *places, int64_t n_from, int64_t n, draws *d)
+static void choose(int32_t *places, int64_t n_from, int64_t n, tap_random *d)
 {
     for (int64_t i = 0; i < n; i++) {
-        const int64_t k = i + draw_below(d, (uint32_t)(n_from - i));
+        const int64_t k = i + tap_random_next(d, (uint32_t)(n_from - i));
         const int32_t swap = places[i];
         places[i] = places[k];
         places[k] = swap;
@@ -115,7 +99,7 @@ static tap_status put_random(chooser *c, tap_error *err)
         return put_none(c, TAP_CONTROL_RANDOM_PATCHES,
                         "too few patches without a part of this name", err);
     for (int32_t seed = 0; seed < TAP_N_RANDOM_SETS; seed++) {
-        draws d = draws_of(c, TAP_CONTROL_RANDOM_PATCHES, seed);
+        tap_random d = draws_of(c, TAP_CONTROL_RANDOM_PATCHES, seed);
         int64_t n = 0;
         for (int64_t i = 0; i < c->n_image; i++)
             if (c->is_free[i])
@@ -199,8 +183,8 @@ static tap_status put_shifted(chooser *c, tap_error *err)
                          "no place of this shape is free of parts of this name", err);
             break;
         }
-        draws d = draws_of(c, TAP_CONTROL_SHIFTED_MASK, 0);
-        chosen = draw_below(&d, n_fit);
+        tap_random d = draws_of(c, TAP_CONTROL_SHIFTED_MASK, 0);
+        chosen = tap_random_next(&d, n_fit);
     }
     tap_free(grid);
     return status;
@@ -231,13 +215,14 @@ static tap_status put_other_part(chooser *c, tap_error *err)
 {
     const tap_items *a = &c->image->annotation;
     const tap_part *own = c->item->part;
-    draws d = draws_of(c, TAP_CONTROL_OTHER_PART, 0);
+    tap_random d = draws_of(c, TAP_CONTROL_OTHER_PART, 0);
     int64_t chosen = -1;
     uint32_t n_seen = 0;
     for (size_t q = 0; q < a->n_parts; q++)
         if (a->parts[q].object == own->object &&
             strcmp(a->parts[q].label, own->label) != 0 &&
-            patches_of(c->scratch, c, (int64_t)q) > 0 && draw_below(&d, ++n_seen) == 0)
+            patches_of(c->scratch, c, (int64_t)q) > 0 &&
+            tap_random_next(&d, ++n_seen) == 0)
             chosen = (int64_t)q;
     if (chosen < 0)
         return put_none(c, TAP_CONTROL_OTHER_PART,
@@ -268,48 +253,23 @@ static tap_status put_object_name(chooser *c, tap_error *err)
     return TAP_OK;
 }
 
-/* A label of another kind of part, drawn as often as items have it; within the object class
- * or from all. */
+/* The label that a permutation of all items of the object class, or of the data, gives. */
 static tap_status put_permuted(chooser *c, bool global, tap_error *err)
 {
     const tap_survey *survey = c->setup->survey;
-    tap_labels *labels = c->setup->labels;
     const tap_control control =
         global ? TAP_CONTROL_PERMUTED_LABELS_GLOBAL : TAP_CONTROL_PERMUTED_LABELS;
-    draws d = draws_of(c, control, 0);
     assert(survey);
-    int64_t total = 0, chosen = -1;
-    for (int pass = 0; pass < 2; pass++) {
-        int64_t left = 0;
-        if (pass == 1) {
-            if (total == 0)
-                return put_none(c, control,
-                                global ? "the data have no other label of one token"
-                                       : "the class has no other label of one token",
-                                err);
-            left = draw_below(&d, (uint32_t)total);
-        }
-        for (size_t k = 0; k < survey->n_kinds && chosen < 0; k++) {
-            const tap_survey_kind *kind = &survey->kinds[k];
-            int64_t label = 0;
-            if (strcmp(kind->label, c->item->part->label) == 0 ||
-                (!global && strcmp(kind->object, c->item->object) != 0))
-                continue;
-            TAP_TRY(tap_labels_find(&label, labels, kind->label, err));
-            if (labels->labels[label].n_columns == 0)
-                continue;
-            if (pass == 0)
-                total += kind->n_items;
-            else if (left < kind->n_items)
-                chosen = label;
-            else
-                left -= kind->n_items;
-        }
-    }
-    assert(chosen >= 0);
+    const int32_t given =
+        survey->items[survey->first[c->image->id] + c->ordinal].given[global];
+    if (given < 0)
+        return put_none(c, control,
+                        global ? "too few items of the data have another label"
+                               : "too few items of the class have another label",
+                        err);
     tap_sweep_set *set = NULL;
     TAP_TRY(put_own(&set, c, control, err));
-    set->label = chosen;
+    set->label = given;
     return TAP_OK;
 }
 

@@ -27,23 +27,16 @@ void tap_draws_counts(double *counts, const tap_draws *draws, int64_t row)
         return;
     }
     memset(counts, 0, (size_t)n * sizeof *counts);
-    const uint32_t resample = (uint32_t)(row - n - 1);
-    uint32_t words[4] = {0};
-    int64_t draw = 0;
+    tap_random random = {.key = draws->seed,
+                         .purpose = {(uint32_t)(row - n - 1), draws->stream}};
     for (int32_t s = 0; s < draws->n_strata; s++) {
         const int32_t begin = draws->first[s];
         const uint32_t size = (uint32_t)(draws->first[s + 1] - begin);
-        for (uint32_t k = 0; k < size; k++, draw++) {
-            if (draw % 4 == 0) {
-                const uint32_t counter[4] = {(uint32_t)(draw / 4), resample,
-                                             draws->stream, 0};
-                tap_philox(words, counter, draws->seed);
-            }
-            const uint32_t at = tap_random_below(words[draw % 4], size);
-            counts[draws->order[begin + (int32_t)at]] += 1.0;
-        }
+        for (uint32_t k = 0; k < size; k++)
+            counts[draws->order[begin + (int32_t)tap_random_next(&random, size)]] +=
+                1.0;
     }
-    assert(draw == n);
+    assert(random.n_drawn == n);
 }
 
 /* Doubles of a thread's piece, so that the next piece is aligned as well. */

@@ -193,6 +193,9 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights);
     TAP_TRY_OUT(tap_labels_open(&sweep->labels, sweep->model->tokenizer,
                                 &experiment->labels, err));
+    if (experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
+        experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL])
+        TAP_TRY_OUT(tap_survey_permute(&sweep->survey, &sweep->labels, err));
     TAP_TRY_OUT(read_depths(sweep, err));
 out:
     if (status == TAP_OK)

@@ -379,6 +379,23 @@ static void test_sets(void **state)
     assert_int_equal(n, 20 * 13);
     assert_true(n_none < 5);
     (void)sqlite3_finalize(s);
+    /* permuted: each label as often as items have it, in the class and in the data */
+    static const char *const GROUPS[][2] = {{"permuted_labels", "object"},
+                                            {"permuted_labels_global", "''"}};
+    for (int k = 0; k < 2; k++) {
+        char text[512];
+        (void)snprintf(
+            text, sizeof text,
+            "SELECT COUNT(*) FROM (SELECT %s, label, COUNT(*) FROM item GROUP "
+            "BY 1, 2 EXCEPT SELECT %s, control_set.label, COUNT(*) FROM "
+            "control_set JOIN item ON item.id = item_id WHERE control = '%s' "
+            "GROUP BY 1, 2)",
+            GROUPS[k][1], GROUPS[k][1], GROUPS[k][0]);
+        assert_int_equal(sqlite3_prepare_v2(db, text, -1, &s, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int(s, 0), 0);
+        (void)sqlite3_finalize(s);
+    }
     (void)sqlite3_close(db);
 }
 
