@@ -1,13 +1,7 @@
 #include "lab/control.h"
 
-#include "base/philox.h"
-
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Controls draw from a stream of their own. */
-static const uint64_t CONTROL_KEY = UINT64_C(0x636f6e74726f6c73); /* "controls" */
 
 /* What choosing the sets of one item reads and writes. */
 typedef struct chooser {
@@ -23,9 +17,7 @@ typedef struct chooser {
 
 static tap_random draws_of(const chooser *c, tap_control control, int32_t seed)
 {
-    return (tap_random){.key = CONTROL_KEY,
-                        .purpose = {(uint32_t)c->image->id, (uint32_t)c->ordinal,
-                                    (uint32_t)control << 8 | (uint32_t)seed}};
+    return tap_control_random(c->image, c->ordinal, control, seed);
 }
 
 /* Appends a set; patches are copied. */
@@ -69,24 +61,6 @@ static tap_status put_own(tap_sweep_set **out, chooser *c, tap_control control,
     return put_set(out, c, control, 0, c->item->patches, c->item->n_patches, err);
 }
 
-static int compare_places(const void *a, const void *b)
-{
-    const int32_t *left = a, *right = b;
-    return (*left > *right) - (*left < *right);
-}
-
-/* Keeps n of the n_from places, drawn at random, in rising order. */
-static void choose(int32_t *places, int64_t n_from, int64_t n, tap_random *d)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t k = i + tap_random_next(d, (uint32_t)(n_from - i));
-        const int32_t swap = places[i];
-        places[i] = places[k];
-        places[k] = swap;
-    }
-    qsort(places, (size_t)n, sizeof *places, compare_places);
-}
-
 /* ---- other patches ---- */
 
 static tap_status put_random(chooser *c, tap_error *err)
@@ -104,7 +78,7 @@ static tap_status put_random(chooser *c, tap_error *err)
         for (int64_t i = 0; i < c->n_image; i++)
             if (c->is_free[i])
                 c->scratch[n++] = (int32_t)i;
-        choose(c->scratch, n, item->n_patches, &d);
+        tap_control_choose(c->scratch, n, item->n_patches, &d);
         tap_sweep_set *set = NULL;
         TAP_TRY(put_set(&set, c, TAP_CONTROL_RANDOM_PATCHES, seed, c->scratch,
                         item->n_patches, err));
@@ -190,49 +164,15 @@ static tap_status put_shifted(chooser *c, tap_error *err)
     return status;
 }
 
-/* Free patches of part q by the experiment's rule; the one it covers most if none reaches
- * the threshold. */
-static int64_t patches_of(int32_t *out, const chooser *c, int64_t q)
-{
-    const float *cover = c->covers + q * c->n_image;
-    const double tau = c->setup->experiment->patches.threshold;
-    int64_t n = 0, best = -1;
-    for (int64_t i = 0; i < c->n_image; i++) {
-        if (!c->is_free[i] || cover[i] <= 0.0F)
-            continue;
-        best = best < 0 || cover[i] > cover[best] ? i : best;
-        if ((double)cover[i] >= tau)
-            out[n++] = (int32_t)i;
-    }
-    if (n == 0 && best >= 0)
-        out[n++] = (int32_t)best;
-    return n;
-}
-
-/* One of the other parts of the object, each as likely; as many of its patches as the part
- * has, or all when it has fewer. */
 static tap_status put_other_part(chooser *c, tap_error *err)
 {
-    const tap_items *a = &c->image->annotation;
-    const tap_part *own = c->item->part;
-    tap_random d = draws_of(c, TAP_CONTROL_OTHER_PART, 0);
-    int64_t chosen = -1;
-    uint32_t n_seen = 0;
-    for (size_t q = 0; q < a->n_parts; q++)
-        if (a->parts[q].object == own->object &&
-            strcmp(a->parts[q].label, own->label) != 0 &&
-            patches_of(c->scratch, c, (int64_t)q) > 0 &&
-            tap_random_next(&d, ++n_seen) == 0)
-            chosen = (int64_t)q;
-    if (chosen < 0)
-        return put_none(c, TAP_CONTROL_OTHER_PART,
-                        "the object has no other part with patches of its own", err);
-    const int64_t n = patches_of(c->scratch, c, chosen);
-    const int64_t n_kept = n < c->item->n_patches ? n : c->item->n_patches;
-    choose(c->scratch, n, n_kept, &d);
+    const tap_sweep_other *other = &c->item->other;
+    if (other->part < 0)
+        return put_none(c, TAP_CONTROL_OTHER_PART, TAP_NO_OTHER_PART, err);
     tap_sweep_set *set = NULL;
-    TAP_TRY(put_set(&set, c, TAP_CONTROL_OTHER_PART, 0, c->scratch, n_kept, err));
-    const char *name = a->parts[chosen].name;
+    TAP_TRY(put_set(&set, c, TAP_CONTROL_OTHER_PART, 0, other->patches[TAP_LM],
+                    other->n_patches[TAP_LM], err));
+    const char *name = c->image->annotation.parts[other->part].name;
     return tap_text_copy(&set->other, name, strlen(name), err);
 }
 
@@ -317,17 +257,6 @@ static tap_status put_item_sets(chooser *c, const char *mismatch, tap_error *err
 }
 
 /* is_free[i] = no part with this label, scored or not, covers patch i at all. */
-static void find_free(uint8_t *is_free, const chooser *c)
-{
-    const tap_items *a = &c->image->annotation;
-    memset(is_free, 1, (size_t)c->n_image);
-    for (size_t q = 0; q < a->n_parts; q++)
-        for (int64_t i = 0;
-             strcmp(a->parts[q].label, c->item->part->label) == 0 && i < c->n_image;
-             i++)
-            is_free[i] &= !(c->covers[(int64_t)q * c->n_image + i] > 0.0F);
-}
-
 tap_status tap_controls_prepare(tap_sweep_image *image, const tap_sweep_setup *setup,
                                 const float *covers, int64_t n_image, tap_error *err)
 {
@@ -355,7 +284,8 @@ tap_status tap_controls_prepare(tap_sweep_image *image, const tap_sweep_setup *s
             continue;
         c.item = &image->items[i];
         c.ordinal = i;
-        find_free(is_free, &c);
+        tap_control_free(is_free, &image->annotation, c.item->part->label, covers,
+                         c.n_image);
         TAP_TRY_OUT(put_item_sets(
             &c, mismatch < 0 ? NULL : tap_dataset_name(setup->dataset, mismatch), err));
     }

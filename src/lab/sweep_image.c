@@ -32,6 +32,8 @@ void tap_sweep_image_clear(tap_sweep_image *image)
         tap_free(image->items[i].patches);
         tap_free(image->items[i].coverage);
         tap_free(image->items[i].variants);
+        for (int k = 0; k < TAP_N_STACKS; k++)
+            tap_free(image->items[i].other.patches[k]);
     }
     for (int64_t p = 0; p < image->n_plans; p++)
         tap_plan_free(image->plans[p]);
@@ -294,10 +296,39 @@ out:
     return status;
 }
 
+/* Which of the groups that not every image has conditions name; index of the first
+ * condition, -1: none. */
+static int64_t first_naming(const tap_sweep_setup *setup, const char *group)
+{
+    for (int64_t c = 0; c < setup->n_conditions; c++)
+        if (tap_condition_names(setup->conditions[c], group))
+            return c;
+    return -1;
+}
+
+/* The patches of another part; an item without one is excluded if a condition names it, so
+ * that all conditions have the same items. */
+static tap_status find_other(tap_sweep_item *item, const tap_sweep_image *image,
+                             const tap_sweep_setup *setup, const covers *c,
+                             int64_t naming, tap_error *err)
+{
+    const float *const values[] = {c->values, c->tokens};
+    const int64_t n[] = {c->n_patches, c->n_image};
+    if (naming < 0 && !setup->experiment->controls[TAP_CONTROL_OTHER_PART])
+        return TAP_OK;
+    TAP_TRY(tap_control_other_part(item, image, setup, values, n, err));
+    if (naming < 0 || item->other.part >= 0)
+        return TAP_OK;
+    return tap_text_format(
+        &item->excluded, err, "condition '%s' names other_part and %s",
+        setup->experiment->conditions[naming].name, TAP_NO_OTHER_PART);
+}
+
 static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *setup,
                                 const covers *c, const tap_reg *reg, tap_error *err)
 {
     const tap_items *a = &image->annotation;
+    const int64_t naming = first_naming(setup, "other_part");
     size_t capacity = 0;
     for (int64_t i = 0; i < image->n_items; i++) {
         tap_sweep_item *item = &image->items[i];
@@ -306,15 +337,21 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
             c->values + ((int64_t)a->n_parts + item->part->object) * c->n_patches;
         if (!item->excluded)
             TAP_TRY(find_patches(item, image, setup, c->tokens + i * c->n_image, err));
+        if (!item->excluded)
+            TAP_TRY(find_other(item, image, setup, c, naming, err));
         if (item->excluded)
             continue;
         tap_groups groups = {0};
-        const tap_group_input input = {.part = part,
-                                       .object = object,
-                                       .threshold =
-                                           setup->experiment->patches.threshold,
-                                       .scene = &image->scene,
-                                       .reg = reg};
+        const tap_group_input input = {
+            .part = part,
+            .object = object,
+            .other_places = {item->other.patches[TAP_VISION],
+                             item->other.patches[TAP_LM]},
+            .n_other_places = {item->other.n_patches[TAP_VISION],
+                               item->other.n_patches[TAP_LM]},
+            .threshold = setup->experiment->patches.threshold,
+            .scene = &image->scene,
+            .reg = reg};
         TAP_TRY(tap_group_compile(&groups, &input, err));
         const tap_status status =
             compile_plans(image, item, &capacity, setup, &groups, err);
@@ -337,6 +374,8 @@ static tap_status collect_rows(tap_sweep_rows *out, const tap_sweep_image *image
         out->row_of[i] = -1;
     for (int64_t i = 0; i < image->n_items; i++) {
         const tap_sweep_item *item = &image->items[i];
+        if (item->excluded)
+            continue;
         for (int64_t p = 0; p < item->n_patches; p++)
             out->row_of[item->patches[p]] = 0;
         for (size_t s = 0; sets && s < item->n_sets; s++)
@@ -362,6 +401,7 @@ static tap_status begin_items(tap_sweep_image *image, const tap_sweep_setup *set
         image->n_items = (int64_t)p + 1;
         item->part = part;
         item->raster_frac = (double)NAN;
+        item->other.part = -1;
         item->object = a->objects[part->object].name;
         item->object_id = a->objects[part->object].id;
         const char *reason = image->excluded ? image->excluded : part->excluded;
@@ -393,7 +433,6 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
     tap_sweep_image image = {.id = i};
     covers c = {0};
     tap_reg reg = {{NULL, NULL}};
-    bool needs_reg = false;
     tap_status status = TAP_OK;
     TAP_TRY_OUT(open_image(&image, setup, err));
     const tap_items *a = &image.annotation;
@@ -407,8 +446,7 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
     TAP_TRY_OUT(begin_items(&image, setup, err));
     if (!image.excluded) {
         TAP_TRY_OUT(cover_all(&c, &image, err));
-        for (int64_t k = 0; k < setup->n_conditions; k++)
-            needs_reg |= tap_condition_names(setup->conditions[k], "reg");
+        const bool needs_reg = first_naming(setup, "reg") >= 0;
         if (needs_reg)
             TAP_TRY_OUT(tap_reg_find(&reg, &image.scene, 0, err));
         TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));

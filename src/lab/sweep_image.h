@@ -31,6 +31,16 @@ typedef struct tap_sweep_set {
     char *excluded; /* NULL, or why the item has none */
 } tap_sweep_set;
 
+/* Another part of an item's object, and patches of it. */
+typedef struct tap_sweep_other {
+    int64_t part; /* index in the annotation; -1: none */
+    int32_t
+        *patches[TAP_N_STACKS]; /* ascending; of the encoder, among the image tokens */
+    int64_t n_patches[TAP_N_STACKS];
+} tap_sweep_other;
+
+#define TAP_NO_OTHER_PART "the object has no other part with patches of its own"
+
 /* One item of the image, scored or not. */
 typedef struct tap_sweep_item {
     const tap_part *part; /* borrowed from items */
@@ -44,7 +54,8 @@ typedef struct tap_sweep_item {
         raster_frac;   /* mean place of the patches in reading order; NaN without any */
     int64_t label;     /* index of its label in the sweep's labels */
     int64_t *variants; /* [n_conditions] which plan of the image each condition is */
-    tap_sweep_set *sets; /* [n_sets] its controls */
+    tap_sweep_other other; /* where a control or a condition names it */
+    tap_sweep_set *sets;   /* [n_sets] its controls */
     size_t n_sets, set_capacity;
 } tap_sweep_item;
 

@@ -210,6 +210,21 @@ static tap_status put_reg(tap_group_set *set, const uint64_t *members, tap_error
     return TAP_OK;
 }
 
+/* The patches at these places, counted in order. */
+static tap_status put_places(tap_group_set *set, const int32_t *places, int64_t n,
+                             const char *name, tap_error *err)
+{
+    uint64_t *bits = NULL;
+    int64_t at = 0;
+    TAP_TRY(put_set(&bits, set, name, err));
+    for (int64_t t = 0, k = 0; t < set->n_tok && k < n; t++)
+        if (set->tokens[t].role == TAP_ROLE_PATCH && at++ == places[k]) {
+            tap_bits_set(bits, t);
+            k++;
+        }
+    return TAP_OK;
+}
+
 tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                              tap_error *err)
 {
@@ -248,6 +263,10 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                               (size_t)pixels->side_px * sizeof *pixels->values);
     for (int s = 0; s < TAP_N_STACKS && input->reg; s++)
         TAP_TRY_OUT(put_reg(&groups.stacks[s], input->reg->members[s], err));
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        if (input->n_other_places[s] > 0)
+            TAP_TRY_OUT(put_places(&groups.stacks[s], input->other_places[s],
+                                   input->n_other_places[s], "other_part", err));
     TAP_TRY_OUT(
         tap_alloc(&slots, (size_t)layout->n_slots, sizeof *slots, "coverage", err));
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {

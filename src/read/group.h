@@ -22,6 +22,10 @@ void tap_reg_clear(tap_reg *reg);
 typedef struct tap_group_input {
     const tap_scene *scene;
     const float *part, *object, *other_part;
+    /* in place of the mask other_part: [n_other_places] its patches of the encoder, its image
+     * tokens, counted in order, ascending; none: the group is absent */
+    const int32_t *other_places[TAP_N_STACKS];
+    int64_t n_other_places[TAP_N_STACKS];
     double
         threshold; /* a patch belongs when covered by at least this share (above 0) */
     const tap_reg *reg; /* NULL: no group `reg` */

@@ -51,6 +51,23 @@ tapetum export r.db item --format jsonl >item.jsonl
 [ "$(wc -l <item.jsonl)" = 4 ] || fail "$(wc -l <item.jsonl) items"
 [ "$(grep -c '"excluded": *null' item.jsonl)" = 2 ] || fail "$(cat item.jsonl)"
 
+# conditions may name another part of the object; an item without one is excluded from all
+S=$ROOT/share/organism/scenes
+awk -F '\t' 'NR == 1 || $1 == "000.png" || ($1 == "001.png" && !seen++)' "$S/items.tsv" >one.tsv
+for f in "$S"/00[01].parts.png; do ln -s "$f" .; done
+cat >o.yaml <<Y
+schema: 1
+model: $M
+data: {format: masks, images: $S, annotations: one.tsv}
+labels: {multi_token: first_piece}
+conditions: {clean: "", cut: "vision: part <- other_part; lm: part <- other_part"}
+Y
+expect 0 tapetum run o.yaml -o o.db -q
+tapetum export o.db item --format jsonl >item.jsonl
+[ "$(grep -c "\"excluded\": *\"condition 'cut' names other_part and the object has no other part" \
+    item.jsonl)" = 1 ] || fail "$(cat item.jsonl)"
+[ "$(grep -c '"excluded": *null' item.jsonl)" = "$(grep -c '^000' one.tsv)" ] || fail "$(cat item.jsonl)"
+
 # names from files neither break the table nor steer the terminal
 sed 's/chimneysweeper/t\\u001b[2J\\nail/' a.json >b.json
 sed 's/a.json/b.json/' d.yaml >m.yaml

@@ -72,18 +72,16 @@ static const char EXPERIMENT[] =
     "controls: [shifted_mask, other_part, random_patches, blank_image, "
     "mismatched_image, permuted_labels, permuted_labels_global, object_name, words]\n";
 
-static void sweep_all(void)
+static void sweep_all(const char *text, const char *database)
 {
     tap_error err = {0};
     tap_experiment experiment;
     tap_sweep *sweep = NULL;
     char yaml[SCRATCH_PATH_BYTES];
     scratch_path(yaml, r.directory, "e.yaml");
-    check(tap_experiment_parse(&experiment, EXPERIMENT, sizeof EXPERIMENT - 1, yaml,
-                               &err),
-          &err);
+    check(tap_experiment_parse(&experiment, text, strlen(text), yaml, &err), &err);
     const tap_sweep_options options = {.n_threads = 2, .batch_images = 3};
-    check(tap_sweep_open(&sweep, &experiment, path, &options, &err), &err);
+    check(tap_sweep_open(&sweep, &experiment, database, &options, &err), &err);
     for (bool more = true; more;)
         check(tap_sweep_step(&more, sweep, &err), &err);
     check(tap_sweep_finish(sweep, &err), &err);
@@ -120,7 +118,7 @@ static int set_up(void **state)
     assert_int_equal(tap_file_commit(file, NULL), TAP_OK);
     tap_file_close(file);
     tap_buffer_clear(&table);
-    sweep_all();
+    sweep_all(EXPERIMENT, path);
     return 0;
 }
 
@@ -173,7 +171,7 @@ static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
 
 /* Ranks of a label at all patches: the lens of `pixels` (NULL: text) under a condition. */
 static void run_alone(alone *a, int scene, const tap_pixels *pixels,
-                      const tap_sequence *sequence, int condition, const char *label)
+                      const tap_sequence *sequence, const char *text, const char *label)
 {
     tap_error err = {0};
     char upper[32];
@@ -200,7 +198,7 @@ static void run_alone(alone *a, int scene, const tap_pixels *pixels,
                                 .depths = &depths,
                                 .rows = rows,
                                 .n_rows = n_rows};
-    tap_plan *plan = rig_plan(&r, scene, TEXTS[condition]);
+    tap_plan *plan = rig_plan(&r, scene, text);
     const tap_plan *const plans[1] = {plan};
     const tap_item item = {.pixels = pixels, .sequence = sequence, .plans = plans};
     check(tap_lens_open(&a->lens, r.model, tap_kernels_cpu(), 1, &spec, 1, 1, &err),
@@ -212,6 +210,17 @@ static void run_alone(alone *a, int scene, const tap_pixels *pixels,
     check(tap_run(NULL, r.model, &item, 1, 1, &options, &sink, &err), &err);
     tap_lens_flush(a->lens);
     tap_plan_free(plan);
+}
+
+static double best_of(const alone *a, int depth, const int32_t *patches, int n_patches)
+{
+    const float *ranks =
+        tap_lens_ranks(a->lens, 0, 0) + (int64_t)depth * N_PATCHES * a->n_ids;
+    float best = INFINITY;
+    for (int p = 0; p < n_patches; p++)
+        for (int64_t f = 0; f < a->n_ids; f++)
+            best = fminf(best, ranks[patches[p] * a->n_ids + f]);
+    return (double)best;
 }
 
 static double best_alone(int scene, const char *control, const char *other,
@@ -241,15 +250,10 @@ static double best_alone(int scene, const char *control, const char *other,
         sequence = &a.sequence;
         pixels = NULL;
     }
-    run_alone(&a, scene, pixels, sequence, condition, label);
-    const float *ranks =
-        tap_lens_ranks(a.lens, 0, 0) + (int64_t)depth * N_PATCHES * a.n_ids;
-    float best = INFINITY;
-    for (int p = 0; p < n_patches; p++)
-        for (int64_t f = 0; f < a.n_ids; f++)
-            best = fminf(best, ranks[patches[p] * a.n_ids + f]);
+    run_alone(&a, scene, pixels, sequence, TEXTS[condition], label);
+    const double best = best_of(&a, depth, patches, n_patches);
     tap_lens_close(a.lens);
-    return (double)best;
+    return best;
 }
 
 /* Every stored rank once more, and how many there are of each control. */
@@ -399,11 +403,83 @@ static void test_sets(void **state)
     (void)sqlite3_close(db);
 }
 
+/* ---- the group other_part in conditions ---- */
+
+static const char CUT[] = "vision: part <- other_part; lm: part <- other_part";
+static const char CUTS[] =
+    "schema: 1\nmodel: .\ndata: {format: masks, images: ., annotations: items.tsv}\n"
+    "labels: {forms: [space, case], synonyms: none}\n"
+    "conditions: {clean: \"\", other: \"vision: part <- other_part; lm: part <- "
+    "other_part\"}\ncontrols: [other_part]\n";
+
+/* The best rank of an item where the parts are masks of these patches. */
+static double best_between(int scene, const char *label, int depth,
+                           const int32_t *patches, int n_patches, const int32_t *others,
+                           int n_others)
+{
+    alone a = {0};
+    tap_error err = {0};
+    float part[N_PATCHES] = {0}, other[N_PATCHES] = {0};
+    for (int p = 0; p < n_patches; p++)
+        part[patches[p]] = 1.0F;
+    for (int p = 0; p < n_others; p++)
+        other[others[p]] = 1.0F;
+    const tap_group_input input = {
+        .scene = &r.scenes[scene], .part = part, .other_part = other, .threshold = 0.5};
+    const tap_groups before = r.groups[scene];
+    check(tap_group_compile(&r.groups[scene], &input, &err), &err);
+    run_alone(&a, scene, &r.scenes[scene].pixels, &r.scenes[scene].sequence, CUT,
+              label);
+    const double best = best_of(&a, depth, patches, n_patches);
+    tap_lens_close(a.lens);
+    tap_groups_clear(&r.groups[scene]);
+    r.groups[scene] = before;
+    return best;
+}
+
+/* What a condition cuts is what the control of that name reads. */
+static void test_condition(void **state)
+{
+    (void)state;
+    char database[SCRATCH_PATH_BYTES];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    int n = 0, n_moved = 0;
+    static const char sql[] =
+        "SELECT image_id, item.label, score.depth, score.best_rank, clean.best_rank, "
+        "item.patches, item.n_patches, control_set.patches, control_set.n_patches FROM "
+        "item JOIN control_set ON control_set.item_id = item.id JOIN score ON score.item_id = item.id "
+        "AND score.condition_id = 1 JOIN score clean ON clean.item_id = item.id AND "
+        "clean.condition_id = 0 AND clean.depth = score.depth";
+    scratch_path(database, r.directory, "cuts.db");
+    sweep_all(CUTS, database);
+    assert_int_equal(sqlite3_open(database, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    for (; sqlite3_step(s) == SQLITE_ROW; n++) {
+        const double found = sqlite3_column_double(s, 3);
+        const double expected = best_between(
+            sqlite3_column_int(s, 0), (const char *)sqlite3_column_text(s, 1),
+            sqlite3_column_int(s, 2), sqlite3_column_blob(s, 5),
+            sqlite3_column_int(s, 6), sqlite3_column_blob(s, 7),
+            sqlite3_column_int(s, 8));
+        if (found != expected)
+            fail_msg("image %d, depth %d: %g stored, %g alone",
+                     sqlite3_column_int(s, 0), sqlite3_column_int(s, 2), found,
+                     expected);
+        n_moved += found != sqlite3_column_double(s, 4);
+    }
+    assert_int_equal(n, 20 * 3);
+    assert_true(n_moved > 20);
+    (void)sqlite3_finalize(s);
+    (void)sqlite3_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_condition),
     };
     return cmocka_run_group_tests_name("control", tests, set_up, tear_down);
 }
