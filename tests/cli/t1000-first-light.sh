@@ -1,7 +1,6 @@
 # The whole experiment on a few embedded scenes: run, stats, export, and the same rows again
 # after kill -9, in shards, with other threads and without sharing.
-D=$ROOT/share/organism
-head -60 "$D/scenes/items.tsv" >items.tsv
+scenes 60
 cat >e.yaml <<Y
 schema: 1
 model: $D/random
@@ -18,7 +17,6 @@ controls: [shifted_mask, other_part, random_patches, blank_image, mismatched_ima
 stats: {metrics: [log_rank, mrr, "hit@1", "hit@10"], bootstrap: 100, seed: 1}
 Y
 # masks are named relative to the table
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
 tables="image thumbnail patch item outline condition label_form score control_set control rank token top_word receipt depth"
 dump() {
     for table in $tables; do tapetum export "$1" "$table" --format jsonl; done

@@ -2,17 +2,6 @@
 D=$ROOT/share/organism
 M=$D/random
 I=$D/scenes/000.png
-refused() { # WORDS COMMAND...
-    words=$1
-    shift
-    set +e
-    "$@" >out 2>err </dev/null
-    code=$?
-    set -e
-    [ "$code" -eq 1 ] || [ "$code" -eq 2 ] || fail "exit code $code: $*"
-    grep -qF -- "$words" err || fail "'$words' is not in: $(cat err)"
-    [ "$(wc -l <err)" -le 2 ] || fail "more than one sentence: $(cat err)"
-}
 refused "there is no command 'lense'; did you mean 'lens'?" tapetum lense "$M" "$I"
 refused "--labl" tapetum lens "$M" "$I" --labl tail
 refused "column 14: unknown group 'imge'; did you mean 'image'?" \

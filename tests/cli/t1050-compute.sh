@@ -21,8 +21,7 @@ expect 2 tapetum lens "$M" "$I" --label head --compute f64 2>said
 grep -q f32 said || fail "the message does not say what may be asked"
 
 # a database holds one arithmetic: the other one is refused and nothing is written
-head -8 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+scenes 8
 cat >e.yaml <<Y
 schema: 1
 model: $M

@@ -1,8 +1,6 @@
 # The dry run states FLOPs and memory; what does not fit is refused before anything is
 # written, with need and have.
-D=$ROOT/share/organism
-head -8 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+scenes 8
 cat >e.yaml <<Y
 schema: 1
 model: $D/random

@@ -56,16 +56,6 @@ ranks 1 tuned >a
 ranks 1 ear >b
 cmp -s a b && fail "a translator changes nothing"
 
-refused() { # WORDS COMMAND...
-    words=$1
-    shift
-    set +e
-    "$@" >out 2>err </dev/null
-    code=$?
-    set -e
-    [ "$code" -eq 1 ] || [ "$code" -eq 2 ] || fail "exit code $code: $*"
-    grep -qF -- "$words" err || fail "'$words' is not in: $(cat err)"
-}
 refused "it does not go with --readout head" tapetum lens "$M" "$I" --label head --readout head \
     --translator "$G/gqa/translator.safetensors"
 refused "it holds no tensor called 'D.weight'" tapetum lens "$M" "$I" --label head \

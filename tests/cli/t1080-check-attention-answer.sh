@@ -4,17 +4,6 @@ M=$D/random
 I=$D/scenes/000.png
 K=$D/scenes/000.parts.png
 G=$ROOT/tests/golden/llava
-refused() { # WORDS COMMAND...
-    words=$1
-    shift
-    set +e
-    "$@" >out 2>err </dev/null
-    code=$?
-    set -e
-    [ "$code" -eq 1 ] || [ "$code" -eq 2 ] || fail "exit code $code: $*"
-    grep -qF -- "$words" err || fail "'$words' is not in: $(cat err)"
-}
-
 # everything holds, with a picture and without one; the table has ten rows
 expect 0 tapetum check "$M" "$I" --json >check.jsonl
 [ "$(grep -c '"verdict":"holds"' check.jsonl)" -eq 10 ] || fail "$(grep -v '"holds"' check.jsonl)"

@@ -51,9 +51,7 @@ grep -q "places tensor 'ghost.weight' in 'model-00001-of-00002.safetensors', whi
 
 # an experiment counts image tokens, not patches of the encoder: every part of these scenes is
 # seen, whatever the family merges, tiles or cuts off
-D=$ROOT/share/organism
-head -40 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+scenes 40
 for name in llava-next smolvlm phi-3-vision; do
     cat >e.yaml <<Y
 schema: 1

@@ -1,19 +1,5 @@
 # results.db as a data format: read without writing, exported in long form.
-D=$ROOT/share/organism
-head -60 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
-cat >e.yaml <<Y
-schema: 1
-model: $D/random
-data: {format: masks, images: $D/scenes, annotations: items.tsv, parts: {min_area_px: 12}}
-conditions:
-  clean: ""
-  decoder_off: "lm: image <- image"
-controls: [random_patches, object_name]
-readout: {top_words: 2, top_depths: [0, last], thumbnail_px: 48}
-stats: {bootstrap: 100}
-Y
-expect 0 tapetum run e.yaml -o one.db -q
+small_database
 
 # readers leave the file and its folder as they are
 mkdir shut

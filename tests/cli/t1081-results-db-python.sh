@@ -3,21 +3,7 @@
 python=${PYTHON:-python3}
 "$python" -c 'import pandas, duckdb' 2>/dev/null ||
     skip "no Python with pandas and duckdb (set PYTHON)"
-D=$ROOT/share/organism
-head -60 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
-cat >e.yaml <<Y
-schema: 1
-model: $D/random
-data: {format: masks, images: $D/scenes, annotations: items.tsv, parts: {min_area_px: 12}}
-conditions:
-  clean: ""
-  decoder_off: "lm: image <- image"
-controls: [random_patches, object_name]
-readout: {top_words: 2, top_depths: [0, last], thumbnail_px: 48}
-stats: {bootstrap: 100}
-Y
-expect 0 tapetum run e.yaml -o one.db -q
+small_database
 
 for view in result_long control_result thumbnail; do
     expect 0 tapetum export one.db $view --format csv -o $view.csv

@@ -28,8 +28,7 @@ grep '"condition": *"lm\[0\]' back | sed 's/"condition": *"[^,]*",//' >d
 cmp c d || fail "a condition patched into a clean run does not read as itself"
 
 # reg says where it comes from, and the receipt says what was done
-head -12 "$D/scenes/items.tsv" >items.tsv
-for f in "$D"/scenes/*.parts.png; do ln -s "$f" .; done
+scenes 12
 cat >e.yaml <<Y
 schema: 1
 model: $M

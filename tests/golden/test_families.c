@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/golden.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
 #include "model/run.h"
 #include "read/group.h"
 
@@ -37,20 +37,10 @@ typedef struct golden {
     double worst[N_STAGES];
 } golden;
 
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
 static const tap_tensor *find(const golden *g, const char *condition, const char *name)
 {
-    char full[96];
-    (void)snprintf(full, sizeof full, "%s/%s%s%s", g->picture, condition,
-                   condition[0] ? "/" : "", name);
-    const int64_t i = tap_safetensors_find(g->expected, full);
-    return i < 0 ? NULL : tap_safetensors_tensor(g->expected, i);
+    return golden_find(g->expected, "%s/%s%s%s", g->picture, condition,
+                       condition[0] ? "/" : "", name);
 }
 
 static void compare(golden *g, int stage, const char *name, const tap_tensor *want,
@@ -60,18 +50,7 @@ static void compare(golden *g, int stage, const char *name, const tap_tensor *wa
         print_error("%s: %lld values, expected %lld\n", name, (long long)n,
                     (long long)tap_tensor_count(want));
     assert_int_equal(tap_tensor_count(want), n);
-    double rms = 0.0, worst = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        float exact;
-        tap_widen(&exact, want, i, 1);
-        rms += (double)exact * (double)exact;
-        worst = fmax(worst, fabs((double)values[i] - (double)exact));
-    }
-    const double error = worst / sqrt(rms / (double)n);
-    if (!(error <= 1e-4))
-        print_error("%s %s %s: error %g of the rms\n", g->family, g->picture, name,
-                    error);
-    assert_true(error <= 1e-4);
+    const double error = golden_error(name, want, 0, n, values);
     g->worst[stage] = fmax(g->worst[stage], error);
     g->compared[stage]++;
 }
@@ -161,19 +140,12 @@ static void run_picture(golden *g, const tap_kernels *kernels)
     check_input(g);
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
     check(tap_group_compile(&groups, &input, &err), &err);
-    tap_plan_sizes sizes;
-    tap_spec_plan_sizes(&sizes, &g->model->spec);
     int64_t n_conditions = 0;
     for (int c = 0; c < N_CONDITIONS; c++) {
-        char key[48];
-        (void)snprintf(key, sizeof key, "condition.%s", condition_names[c]);
-        const char *text = tap_safetensors_metadata(g->expected, key);
-        tap_condition *condition = NULL;
+        const char *text = golden_condition(g->expected, condition_names[c]);
         if (!text)
             break;
-        check(tap_condition_parse(&condition, text, &err), &err);
-        check(tap_plan_compile(&plans[c], condition, &groups, &sizes, &err), &err);
-        tap_condition_free(condition);
+        plans[c] = golden_plan(g->model, &groups, text);
         borrowed[n_conditions++] = plans[c];
     }
     tap_wanted wanted = {0};

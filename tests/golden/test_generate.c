@@ -13,21 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/golden.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
 #include "model/generate.h"
 #include "read/group.h"
 
 #define FOLDER "tests/golden/llava/"
 
 enum { N_NEW = 12, N_CONDITIONS = 4 };
-
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
 
 typedef struct golden {
     tap_model *model;
@@ -38,48 +31,10 @@ typedef struct golden {
     int n_compared;
 } golden;
 
-static tap_plan *compile(const golden *g, const char *text)
-{
-    tap_plan_sizes sizes;
-    tap_spec_plan_sizes(&sizes, &g->model->spec);
-    tap_condition *condition = NULL;
-    tap_plan *plan = NULL;
-    tap_error err;
-    check(tap_condition_parse(&condition, text, &err), &err);
-    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
-    tap_condition_free(condition);
-    return plan;
-}
-
-static tap_plan *plan_of(const golden *g, const char *name)
-{
-    char key[48];
-    (void)snprintf(key, sizeof key, "condition.%s", name);
-    return compile(g, tap_safetensors_metadata(g->expected, key));
-}
-
-static const tap_tensor *find(const golden *g, const char *condition, const char *name)
-{
-    char full[64];
-    (void)snprintf(full, sizeof full, "%s/%s", condition, name);
-    const int64_t i = tap_safetensors_find(g->expected, full);
-    assert_true(i >= 0);
-    return tap_safetensors_tensor(g->expected, i);
-}
-
 static void compare(golden *g, const tap_tensor *want, int64_t row, const float *logits)
 {
     const int64_t n = g->model->spec.lm.d_vocab;
-    double rms = 0.0, worst = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        float exact;
-        tap_widen(&exact, want, row * n + i, 1);
-        rms += (double)exact * (double)exact;
-        worst = fmax(worst, fabs((double)logits[i] - (double)exact));
-    }
-    const double error = worst / sqrt(rms / (double)n);
-    assert_true(error <= 1e-4);
-    g->worst = fmax(g->worst, error);
+    g->worst = fmax(g->worst, golden_error("logits", want, row * n, n, logits));
     g->n_compared++;
 }
 
@@ -111,7 +66,9 @@ static void run_whole(float *logits, const golden *g, const tap_plan *plan,
 static void follow(golden *g, const char *name, const tap_plan *plan,
                    tap_decoder *decoder, int n_threads)
 {
-    const tap_tensor *ids = find(g, name, "ids"), *logits = find(g, name, "logits");
+    const tap_tensor *ids = golden_find(g->expected, "%s/ids", name);
+    const tap_tensor *logits = golden_find(g->expected, "%s/logits", name);
+    assert_non_null(ids);
     const int64_t d_vocab = g->model->spec.lm.d_vocab;
     const int64_t n_prompt = g->scene.sequence.n_tok - N_NEW;
     float *whole = NULL;
@@ -155,17 +112,11 @@ static void edit_answers(golden *g)
     static const char refused[] = "lm[1]: copy(image) gen";
     const int64_t n_prompt = g->scene.sequence.n_tok - N_NEW,
                   n = g->model->spec.lm.d_vocab;
-    tap_plan_sizes sizes;
-    tap_condition *condition = NULL;
-    tap_plan *plan = NULL;
+    tap_plan *plan = golden_plan(g->model, &g->groups, text);
     tap_decoder *decoder = NULL;
     float *whole = NULL;
     tap_error err;
-    tap_spec_plan_sizes(&sizes, &g->model->spec);
     check(tap_alloc(&whole, (size_t)n, sizeof *whole, "a test", &err), &err);
-    check(tap_condition_parse(&condition, text, &err), &err);
-    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
-    tap_condition_free(condition);
     const tap_run_options options = {.n_threads = 1};
     tap_item item = {.pixels = &g->scene.pixels,
                      .sequence = &g->scene.sequence,
@@ -186,9 +137,7 @@ static void edit_answers(golden *g)
     assert_int_equal(differs, 6);
     tap_decoder_close(decoder);
     tap_plan_free(plan);
-    check(tap_condition_parse(&condition, refused, &err), &err);
-    check(tap_plan_compile(&plan, condition, &g->groups, &sizes, &err), &err);
-    tap_condition_free(condition);
+    plan = golden_plan(g->model, &g->groups, refused);
     assert_int_equal(tap_decoder_open(&decoder, g->model, &item, 1, &options, &err),
                      TAP_EUNSUPPORTED);
     assert_string_equal(err.message,
@@ -216,7 +165,8 @@ static void run_checkpoint(const char *folder)
     tap_plan *plans[N_CONDITIONS];
     tap_decoder *decoders[N_CONDITIONS];
     for (int c = 0; c < N_CONDITIONS; c++)
-        plans[c] = plan_of(&g, names[c]);
+        plans[c] =
+            golden_plan(g.model, &g.groups, golden_condition(g.expected, names[c]));
     const tap_item item = {.pixels = &g.scene.pixels,
                            .sequence = &g.scene.sequence,
                            .plans = (const tap_plan *const *)plans};
@@ -276,7 +226,8 @@ static void every_family_adds_rows_with_the_bits_of_a_whole_run(void **state)
         check(tap_sequence_extend(&g.scene.sequence, N_STEPS, &err), &err);
         const tap_group_input input = {.scene = &g.scene, .threshold = 0.5};
         check(tap_group_compile(&g.groups, &input, &err), &err);
-        tap_plan *plans[] = {compile(&g, texts[0]), compile(&g, texts[1])};
+        tap_plan *plans[] = {golden_plan(g.model, &g.groups, texts[0]),
+                             golden_plan(g.model, &g.groups, texts[1])};
         tap_decoder *decoders[2];
         const tap_item item = {.pixels = &g.scene.pixels,
                                .sequence = &g.scene.sequence,

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/golden.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
 #include "read/group.h"
 #include "read/lens.h"
 
@@ -34,40 +34,6 @@ typedef struct golden {
     int compared;
     double worst;
 } golden;
-
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
-static const tap_tensor *find(const golden *g, const char *condition, const char *name)
-{
-    char full[96];
-    (void)snprintf(full, sizeof full, "%s/%s", condition, name);
-    const int64_t i = tap_safetensors_find(g->expected, full);
-    return i < 0 ? NULL : tap_safetensors_tensor(g->expected, i);
-}
-
-static void compare(golden *g, const char *name, const tap_tensor *want,
-                    const float *values, int64_t n)
-{
-    assert_int_equal(tap_tensor_count(want), n);
-    double rms = 0.0, worst = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        float exact;
-        tap_widen(&exact, want, i, 1);
-        rms += (double)exact * (double)exact;
-        worst = fmax(worst, fabs((double)values[i] - (double)exact));
-    }
-    const double error = worst / sqrt(rms / (double)n);
-    if (!(error <= 1e-4))
-        print_error("%s: error %g of the rms\n", name, error);
-    assert_true(error <= 1e-4);
-    g->worst = fmax(g->worst, error);
-    g->compared++;
-}
 
 /* The golden name of a state. */
 static void name_of(char out[48], const golden *g, const tap_state *s)
@@ -89,9 +55,14 @@ static tap_status put(void *owner, const tap_state *state, tap_error *err)
     char name[48];
     name_of(name, g, state);
     for (int64_t c = 0; c < state->n_conditions; c++) {
-        const tap_tensor *want = find(g, names[state->conditions[c]], name);
-        if (want)
-            compare(g, name, want, state->values, state->n_rows * state->d);
+        const tap_tensor *want =
+            golden_find(g->expected, "%s/%s", names[state->conditions[c]], name);
+        if (!want)
+            continue;
+        assert_int_equal(tap_tensor_count(want), state->n_rows * state->d);
+        g->worst = fmax(g->worst, golden_error(name, want, 0, state->n_rows * state->d,
+                                               state->values));
+        g->compared++;
     }
     return tap_lens_put(g->lens, state, err);
 }
@@ -101,19 +72,9 @@ static void compile_all(golden *g)
     tap_error err;
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
     check(tap_group_compile(&g->groups, &input, &err), &err);
-    tap_plan_sizes sizes;
-    tap_spec_plan_sizes(&sizes, &g->model->spec);
-    for (int c = 0; c < N_CONDITIONS; c++) {
-        char key[48];
-        (void)snprintf(key, sizeof key, "condition.%s", names[c]);
-        const char *text = tap_safetensors_metadata(g->expected, key);
-        assert_non_null(text);
-        tap_condition *condition = NULL;
-        check(tap_condition_parse(&condition, text, &err), &err);
-        check(tap_plan_compile(&g->plans[c], condition, &g->groups, &sizes, &err),
-              &err);
-        tap_condition_free(condition);
-    }
+    for (int c = 0; c < N_CONDITIONS; c++)
+        g->plans[c] =
+            golden_plan(g->model, &g->groups, golden_condition(g->expected, names[c]));
 }
 
 static void want_all(tap_wanted *wanted, const golden *g)
@@ -134,17 +95,9 @@ static void want_all(tap_wanted *wanted, const golden *g)
 /* ids and pixels are the reference's own. */
 static void check_input(const golden *g)
 {
-    const tap_tensor *ids =
-        tap_safetensors_tensor(g->expected, tap_safetensors_find(g->expected, "ids"));
-    assert_int_equal(tap_tensor_count(ids), g->scene.sequence.n_tok);
-    const unsigned char *bytes = ids->bytes;
-    for (int64_t t = 0; t < g->scene.sequence.n_tok; t++) {
-        int32_t id;
-        memcpy(&id, bytes + (size_t)t * tap_dtype_bytes(ids->dtype), sizeof id);
-        assert_int_equal(g->scene.sequence.ids[t], id);
-    }
-    const tap_tensor *pixels = tap_safetensors_tensor(
-        g->expected, tap_safetensors_find(g->expected, "pixels"));
+    golden_check_ids(golden_find(g->expected, "ids"), g->scene.sequence.ids,
+                     g->scene.sequence.n_tok);
+    const tap_tensor *pixels = golden_find(g->expected, "pixels");
     assert_memory_equal(g->scene.pixels.values, pixels->bytes,
                         (size_t)tap_tensor_count(pixels) * sizeof(float));
 }
@@ -153,8 +106,8 @@ static int check_ranks(const golden *g, int64_t n_labels)
 {
     int close = 0;
     for (int c = 0; c < N_CONDITIONS; c++) {
-        const tap_tensor *want = find(g, names[c], "ranks");
-        const tap_tensor *margin = find(g, names[c], "margins");
+        const tap_tensor *want = golden_find(g->expected, "%s/ranks", names[c]);
+        const tap_tensor *margin = golden_find(g->expected, "%s/margins", names[c]);
         const float *got = tap_lens_ranks(g->lens, 0, c);
         const int64_t n = tap_tensor_count(want);
         assert_int_equal(n, tap_lens_n_depths(g->lens) * g->scene.sequence.n_image *
@@ -185,8 +138,7 @@ static void run_checkpoint(const char *folder, const tap_kernels *kernels)
     check_input(&g);
     compile_all(&g);
 
-    const tap_tensor *ids =
-        tap_safetensors_tensor(g.expected, tap_safetensors_find(g.expected, "labels"));
+    const tap_tensor *ids = golden_find(g.expected, "labels");
     int32_t labels[16];
     const int64_t n_labels = tap_tensor_count(ids);
     assert_true(n_labels <= 16);

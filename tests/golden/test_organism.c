@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/golden.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
 #include "lab/dataset.h"
 #include "read/group.h"
 #include "read/lens.h"
@@ -29,7 +29,7 @@ static const struct {
              {"lm", "lm: image <- image"},
              {"both", "vision: image <- image|cls; lm: image <- image"}};
 
-enum { N_CELLS = 4, MAX_PARTS = 64 };
+enum { N_CELLS = 4, MAX_PARTS = 64, MAX_D = 512 };
 
 typedef struct golden {
     tap_model *model;
@@ -42,40 +42,10 @@ typedef struct golden {
     double worst;
 } golden;
 
-static void check(tap_status status, const tap_error *err)
+static void compare(golden *g, const tap_tensor *want, int64_t first, int64_t n,
+                    const float *values, const char *name)
 {
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
-static const tap_tensor *find(const golden *g, const char *cell, const char *name)
-{
-    char full[96];
-    (void)snprintf(full, sizeof full, "%s%s%s", cell, cell[0] ? "." : "", name);
-    const int64_t i = tap_safetensors_find(g->expected, full);
-    return i < 0 ? NULL : tap_safetensors_tensor(g->expected, i);
-}
-
-/* Row r of want against row rows[r] of values, for all rows of want. */
-static void compare(golden *g, const tap_tensor *want, const float *values,
-                    const int64_t *rows, int64_t d, const char *name)
-{
-    const int64_t n = tap_tensor_count(want);
-    assert_int_equal(n % d, 0);
-    double rms = 0.0, worst = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        float exact;
-        tap_widen(&exact, want, i, 1);
-        const float got = values[rows[i / d] * d + i % d];
-        rms += (double)exact * (double)exact;
-        worst = fmax(worst, fabs((double)got - (double)exact));
-    }
-    const double error = worst / sqrt(rms / (double)n);
-    if (!(error <= 1e-4))
-        print_error("%s: error %g of the rms\n", name, error);
-    assert_true(error <= 1e-4);
-    g->worst = fmax(g->worst, error);
+    g->worst = fmax(g->worst, golden_error(name, want, first, n, values));
     g->compared++;
 }
 
@@ -83,7 +53,7 @@ static tap_status put(void *owner, const tap_state *s, tap_error *err)
 {
     golden *g = owner;
     const bool vision = s->stack == TAP_VISION && s->site == TAP_SITE_RESID_PRE;
-    const int n = g->model->spec.lm.stack.n_blocks;
+    const int n_blocks = g->model->spec.lm.stack.n_blocks;
     const int64_t n_tok = g->scene.sequence.n_tok, last = n_tok - 1;
     int64_t rows[16];
     char name[32] = "";
@@ -98,31 +68,33 @@ static tap_status put(void *owner, const tap_state *s, tap_error *err)
         (void)snprintf(name, sizeof name, "proj");
     else if (s->site == TAP_SITE_RESID_PRE || s->site == TAP_SITE_RESID_POST)
         (void)snprintf(name, sizeof name, "lm.depth.%d",
-                       s->site == TAP_SITE_RESID_PRE ? s->block : n);
+                       s->site == TAP_SITE_RESID_PRE ? s->block : n_blocks);
     for (int64_t c = 0; c < s->n_conditions && name[0]; c++) {
         const char *cell = cells[s->conditions[c]].name;
-        const tap_tensor *want = find(g, cell, name);
-        if (want)
-            compare(g, want, s->values, rows, s->d, name);
+        const tap_tensor *want = golden_find(g->expected, "%s.%s", cell, name);
+        if (!want)
+            continue;
+        const int64_t n = tap_tensor_count(want) / s->d;
+        float got[16 * MAX_D];
+        assert_true(s->d <= MAX_D && n <= 16 && n * s->d == tap_tensor_count(want));
+        for (int64_t i = 0; i < n; i++)
+            memcpy(got + i * s->d, s->values + rows[i] * s->d,
+                   (size_t)s->d * sizeof *got);
+        compare(g, want, 0, n * s->d, got, name);
     }
     for (int64_t c = 0; c < s->n_conditions && s->site == TAP_SITE_LOGITS; c++) {
         const char *cell = cells[s->conditions[c]].name;
-        const tap_tensor *want = find(g, cell, "lm.logits");
+        const tap_tensor *want = golden_find(g->expected, "%s.lm.logits", cell);
         /* logits come in pieces of rows */
         for (int64_t i = 0; i < 4 && want; i++) {
             const int64_t row = rows[i] - s->first_row;
-            if (row < 0 || row >= s->n_rows)
-                continue;
-            tap_tensor one = *want;
-            one.bytes = (const unsigned char *)want->bytes +
-                        (size_t)(i * s->d) * tap_dtype_bytes(want->dtype);
-            one.n_dims = 1;
-            one.shape[0] = s->d;
-            compare(g, &one, s->values, &row, s->d, "lm.logits");
+            if (row >= 0 && row < s->n_rows)
+                compare(g, want, i * s->d, s->d, s->values + row * s->d, "lm.logits");
         }
         const int64_t row = last - s->first_row;
         if (row < s->n_rows)
-            compare(g, find(g, cell, "logits"), s->values, &row, s->d, "logits");
+            compare(g, golden_find(g->expected, "%s.logits", cell), 0, s->d,
+                    s->values + row * s->d, "logits");
     }
     return tap_lens_put(g->lens, s, err);
 }
@@ -178,7 +150,7 @@ static int check_ranks(const golden *g, const part *parts, int64_t n_parts,
 {
     int apart = 0;
     for (int c = 0; c < N_CELLS; c++) {
-        const tap_tensor *want = find(g, cells[c].name, "ranks");
+        const tap_tensor *want = golden_find(g->expected, "%s.ranks", cells[c].name);
         const float *ranks = tap_lens_ranks(g->lens, 0, c);
         const int64_t n_depths = tap_lens_n_depths(g->lens);
         assert_int_equal(tap_tensor_count(want), n_depths * n_parts);
@@ -209,13 +181,12 @@ static void run_subject(const char *name)
     check(tap_safetensors_open(&g.expected, path, &err), &err);
     check(tap_scene_open(&g.scene, g.model, SHARE "scenes/000.png", PROMPT, &err),
           &err);
-    const tap_tensor *places = find(&g, "", "places"), *ids = find(&g, "", "ids");
+    const tap_tensor *places = golden_find(g.expected, "places");
     g.places = places->bytes;
     g.n_places = tap_tensor_count(places);
     assert_true(g.n_places <= 16);
-    assert_int_equal(tap_tensor_count(ids), g.scene.sequence.n_tok);
-    for (int64_t t = 0; t < g.scene.sequence.n_tok; t++)
-        assert_int_equal(g.scene.sequence.ids[t], ((const int64_t *)ids->bytes)[t]);
+    golden_check_ids(golden_find(g.expected, "ids"), g.scene.sequence.ids,
+                     g.scene.sequence.n_tok);
 
     part parts[MAX_PARTS];
     int32_t words[MAX_PARTS];
@@ -233,15 +204,9 @@ static void run_subject(const char *name)
     const tap_group_input input = {.scene = &g.scene, .threshold = 0.5};
     check(tap_group_compile(&groups, &input, &err), &err);
     const tap_spec *spec = &g.model->spec;
-    tap_plan_sizes sizes;
-    tap_spec_plan_sizes(&sizes, spec);
     tap_plan *plans[N_CELLS];
-    for (int c = 0; c < N_CELLS; c++) {
-        tap_condition *condition = NULL;
-        check(tap_condition_parse(&condition, cells[c].text, &err), &err);
-        check(tap_plan_compile(&plans[c], condition, &groups, &sizes, &err), &err);
-        tap_condition_free(condition);
-    }
+    for (int c = 0; c < N_CELLS; c++)
+        plans[c] = golden_plan(g.model, &groups, cells[c].text);
 
     const uint64_t depths = UINT64_MAX;
     const int64_t *rows = g.scene.image_rows, n_rows = g.scene.sequence.n_image;

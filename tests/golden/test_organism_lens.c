@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/golden.h"
 #include "../support/scratch.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -25,13 +26,6 @@
 #define SHARE "share/organism/"
 
 enum { N_SCENES = 12 };
-
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
 
 /* About normal, deviation 1: the sum of 12 uniform numbers. */
 static float draw(uint64_t tensor, uint32_t i)

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/golden.h"
 #include "base/memory.h"
-#include "format/safetensors.h"
 #include "read/group.h"
 #include "read/source.h"
 
@@ -34,20 +34,12 @@ typedef struct golden {
     int close; /* ranks that the margin leaves out */
 } golden;
 
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
 static const tap_tensor *find(const golden *g, const char *name)
 {
-    const int64_t i = tap_safetensors_find(g->expected, name);
-    if (i < 0)
-        print_error("no %s\n", name);
-    assert_true(i >= 0);
-    return tap_safetensors_tensor(g->expected, i);
+    const tap_tensor *t = golden_find(g->expected, "%s", name);
+    if (!t)
+        fail_msg("no %s", name);
+    return t;
 }
 
 static int64_t ids_of(int32_t *out, const golden *g, const char *name)
@@ -62,19 +54,8 @@ static int64_t ids_of(int32_t *out, const golden *g, const char *name)
 static void compare(golden *g, const char *name, const float *values)
 {
     const tap_tensor *want = find(g, name);
-    const int64_t n = tap_tensor_count(want);
-    double sum = 0.0, worst = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        float exact;
-        tap_widen(&exact, want, i, 1);
-        sum += (double)exact * (double)exact;
-        worst = fmax(worst, fabs((double)values[i] - (double)exact));
-    }
-    const double error = worst / sqrt(sum / (double)n);
-    if (!(error <= 1e-4))
-        print_error("%s: error %g of the rms\n", name, error);
-    assert_true(error <= 1e-4);
-    g->worst = fmax(g->worst, error);
+    g->worst =
+        fmax(g->worst, golden_error(name, want, 0, tap_tensor_count(want), values));
 }
 
 /* R/scores and R/ranks against what the lens has. */
@@ -272,13 +253,8 @@ static void run_attention(golden *g, const char *condition, const char *text)
           &err);
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
     tap_groups groups;
-    tap_plan_sizes sizes;
-    tap_condition *parsed = NULL;
-    tap_plan *plan = NULL;
-    tap_spec_plan_sizes(&sizes, spec);
     check(tap_group_compile(&groups, &input, &err), &err);
-    check(tap_condition_parse(&parsed, text, &err), &err);
-    check(tap_plan_compile(&plan, parsed, &groups, &sizes, &err), &err);
+    tap_plan *plan = golden_plan(g->model, &groups, text);
     const tap_plan *plans = plan;
     const tap_item item = {.pixels = &g->scene.pixels,
                            .sequence = &g->scene.sequence,
@@ -293,7 +269,6 @@ static void run_attention(golden *g, const char *condition, const char *text)
     assert_int_equal(a.n_put, n_blocks * a.n_queries);
     (void)snprintf(name, sizeof name, "%s/rows", condition);
     compare(g, name, a.values);
-    tap_condition_free(parsed);
     tap_plan_free(plan);
     tap_groups_clear(&groups);
     tap_free(a.values);

@@ -13,13 +13,6 @@
 #include "base/memory.h"
 #include "scratch.h"
 
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
 void rig_open(rig *r, const tiny_model *options)
 {
     tap_error err;

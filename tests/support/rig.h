@@ -3,6 +3,7 @@
 #ifndef TAP_TESTS_RIG_H
 #define TAP_TESTS_RIG_H
 
+#include "golden.h"
 #include "model/run.h"
 #include "read/group.h"
 #include "tiny_model.h"

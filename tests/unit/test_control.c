@@ -41,12 +41,6 @@ static const char *const MAPS[N_SCENES] = {"1100033000200044", "1000220000330004
 static rig r;
 static char path[SCRATCH_PATH_BYTES];
 
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        fail_msg("%s", err->message);
-}
-
 /* Grey picture of the parts' numbers, patch by patch. */
 static void write_mask(const char *name, const char *map, int px)
 {

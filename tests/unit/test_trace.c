@@ -24,13 +24,6 @@ static const char sites[] = "lm.*.q,lm.*.k,lm.*.v,lm.*.z,lm.*.pattern,lm.*.mlp_a
                             "vision.*.pattern,vision.*.q,vision.features,projector.out,"
                             "lm.depth.*";
 
-static void check(tap_status status, const tap_error *err)
-{
-    if (status != TAP_OK)
-        print_error("%s\n", err->message);
-    assert_int_equal(status, TAP_OK);
-}
-
 static int open_rig(void **state)
 {
     (void)state;
