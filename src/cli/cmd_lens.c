@@ -7,7 +7,6 @@
 
 /* What the run needs beside the query. */
 typedef struct reading {
-    uint64_t *depths;
     float *word_scale;
     tap_translator *translator;
     tap_source *source; /* NULL: the lens watches the run itself */
@@ -126,7 +125,7 @@ static tap_status choose_matrix(tap_lens_spec *spec, reading *r, const tap_model
 static tap_status put_state(void *owner, const tap_state *state, tap_error *err)
 {
     const reading *r = owner;
-    return r->source ? tap_source_put(r->source, r->lens, state, err)
+    return r->source ? tap_source_put(r->source, &r->lens, 1, state, err)
                      : tap_lens_put(r->lens, state, err);
 }
 
@@ -136,11 +135,6 @@ static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
     const tap_subject *s = &q->subject;
     const tap_kernels *kernels = tap_cli_kernels(cli);
     const int n_threads = cli->n_threads > 0 ? cli->n_threads : omp_get_num_procs();
-    const int n_depths = s->model->spec.lm.stack.n_blocks + 1;
-    TAP_TRY(tap_alloc(&r->depths, (size_t)tap_bits_words(n_depths), sizeof *r->depths,
-                      "depths", err));
-    for (int d = 0; d < n_depths; d++)
-        tap_bits_set(r->depths, d);
     r->rows = s->scene.image_rows;
     r->n_rows = s->scene.sequence.n_image;
     const tap_item item = {.pixels = &s->scene.pixels,
@@ -149,7 +143,6 @@ static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
                            .read = r->rows,
                            .n_read = r->n_rows};
     const bool watches = q->readout == TAP_READOUT_RESID && !r->translator;
-    spec->depths = r->depths;
     spec->rows = &r->rows;
     spec->n_rows = &r->n_rows;
     spec->n_states = watches ? 0 : tap_source_n_states(s->model, q->readout);
@@ -170,7 +163,7 @@ static tap_status run(tap_lens_query *q, reading *r, tap_lens_spec *spec,
                                         .rows = &r->rows,
                                         .n_rows = &r->n_rows};
         TAP_TRY(tap_source_open(&r->source, &source, err));
-        tap_source_want(&wanted, r->source);
+        tap_source_want(&wanted, &source);
     }
     const tap_sink sink = {.owner = r, .wanted = &wanted, .put = put_state};
     const tap_run_options options = {.kernels = kernels, .n_threads = n_threads};
@@ -225,7 +218,6 @@ out:
     tap_source_close(r.source);
     tap_translator_close(r.translator);
     tap_free(r.word_scale);
-    tap_free(r.depths);
     tap_lens_close(q.lens);
     tap_free(q.columns);
     tap_label_spellings_clear(&q.spellings);

@@ -90,6 +90,38 @@ static tap_status measure(double *flop_per_s, const tap_experiment *experiment,
     return status;
 }
 
+/* What is read, and what ranks are among. */
+static void print_readout(const tap_experiment *e, const tap_sweep_counts *c)
+{
+    static const char *const states[] = {
+        [TAP_READOUT_RESID] = "the decoder's residual stream",
+        [TAP_READOUT_HEAD] = "the encoder's states through the projector",
+        [TAP_READOUT_VALUE] = "values of the decoder's blocks",
+        [TAP_READOUT_KEY] = "keys of the decoder's blocks"};
+    static const char *const sets[] = {
+        [TAP_CANDIDATES_VOCABULARY] = "words of the vocabulary",
+        [TAP_CANDIDATES_PARTS] = "part names of the data",
+        [TAP_CANDIDATES_OWN_PARTS] = "part names of the same object class at most"};
+    const bool auc = e->readout.locate[TAP_LOCATE_AUC],
+               gap = e->readout.locate[TAP_LOCATE_GAP];
+    printf("read: %s, %lld %s (%s)%s, %s norm, in the basis of the %s\n"
+           "ranks: among %lld %s; labels of several tokens: %s%s%s\n",
+           states[e->readout.state], (long long)c->n_depths,
+           e->readout.state == TAP_READOUT_VALUE || e->readout.state == TAP_READOUT_KEY
+               ? "blocks"
+               : "depths",
+           e->readout.depths, e->readout.translator ? ", through a tuned lens" : "",
+           e->readout.no_norm ? "no" : "final",
+           e->readout.matrix == TAP_MATRIX_EMBED ? "input embeddings" : "output matrix",
+           (long long)c->n_candidates, sets[e->readout.candidates],
+           tap_multi_token_name(e->labels.multi_token),
+           auc || gap ? "; located at every image token: " : "",
+           auc && gap ? "auc, gap"
+           : auc      ? "auc"
+           : gap      ? "gap"
+                      : "");
+}
+
 static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
                           const tap_sweep_options *options, tap_error *err)
 {
@@ -103,15 +135,24 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
     tap_progress_time(time, flop / rate);
     if (cli->json)
         return tap_cli_put_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:f, s:f}",
-                      "images", (json_int_t)c.n_images, "items", (json_int_t)c.n_items,
-                      "scored", (json_int_t)c.n_scored, "excluded",
-                      (json_int_t)c.n_excluded, "runs", (json_int_t)c.n_plans, "gflop",
-                      flop * 1e-9, "gflop_unshared", unshared * 1e-9, "state_bytes",
-                      (json_int_t)c.state_bytes, "memory_bytes",
-                      (json_int_t)c.memory_bytes, "weight_bytes",
-                      (json_int_t)c.weight_bytes, "gflop_per_s", rate * 1e-9, "seconds",
-                      flop / rate),
+            json_pack(
+                "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:s, "
+                "s:s, s:s, s:s, s:I, s:I, s:b, s:b}",
+                "images", (json_int_t)c.n_images, "items", (json_int_t)c.n_items,
+                "scored", (json_int_t)c.n_scored, "excluded", (json_int_t)c.n_excluded,
+                "runs", (json_int_t)c.n_plans, "gflop", flop * 1e-9, "gflop_unshared",
+                unshared * 1e-9, "state_bytes", (json_int_t)c.state_bytes,
+                "memory_bytes", (json_int_t)c.memory_bytes, "weight_bytes",
+                (json_int_t)c.weight_bytes, "gflop_per_s", rate * 1e-9, "seconds",
+                flop / rate, "state", tap_state_name(experiment->readout.state),
+                "matrix",
+                experiment->readout.matrix == TAP_MATRIX_EMBED ? "embed" : "output",
+                "candidates", tap_candidates_name(experiment->readout.candidates),
+                "multi_token", tap_multi_token_name(experiment->labels.multi_token),
+                "n_candidates", (json_int_t)c.n_candidates, "n_depths",
+                (json_int_t)c.n_depths, "auc",
+                (int)experiment->readout.locate[TAP_LOCATE_AUC], "gap",
+                (int)experiment->readout.locate[TAP_LOCATE_GAP]),
             err);
     printf(
         "%lld images, %lld items: %lld scored, %lld excluded\n"
@@ -126,6 +167,7 @@ static tap_status dry_run(const tap_cli *cli, tap_experiment *experiment,
         flop * 1e-9, unshared * 1e-9, (double)c.state_bytes / 0x1p20,
         (double)c.weight_bytes / 0x1p20, (double)c.memory_bytes / 0x1p20, time,
         rate * 1e-9);
+    print_readout(experiment, &c);
     for (size_t i = 0; i < experiment->n_conditions; i++) {
         tap_condition *condition = NULL;
         TAP_TRY(tap_condition_parse(&condition, experiment->conditions[i].text, err));

@@ -24,11 +24,14 @@ static tap_status put_counts(const tap_stats *s, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
     TAP_TRY(tap_cli_put_json(
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:i, s:o}",
-                  "table", "counts", "n_images", (json_int_t)d->n_images, "n_items",
-                  (json_int_t)d->n_items, "n_all_images", (json_int_t)d->n_all_images,
-                  "n_all_items", (json_int_t)d->n_all_items, "n_candidates",
-                  d->n_candidates, "n_resamples", (json_int_t)s->n_resamples, "seed",
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:i, "
+                  "s:o}",
+                  "table", "counts", "candidates", tap_candidates_name(d->candidates),
+                  "state", tap_state_name(d->state), "n_images",
+                  (json_int_t)d->n_images, "n_items", (json_int_t)d->n_items,
+                  "n_all_images", (json_int_t)d->n_all_images, "n_all_items",
+                  (json_int_t)d->n_all_items, "n_candidates", d->n_candidates,
+                  "n_resamples", (json_int_t)s->n_resamples, "seed",
                   (json_int_t)s->seed, "level", s->level, "delta", s->delta, "depth",
                   d->depths[d->depth], "uniform_S", real_or_null(s->uniform_s)),
         err));
@@ -140,6 +143,33 @@ static tap_status put_controls(const tap_stats *s, tap_error *err)
     return TAP_OK;
 }
 
+/* One object per measure and depth. */
+static tap_status put_located(const tap_stats *s, tap_error *err)
+{
+    const tap_stats_data *d = &s->data;
+    for (int i = 0; i < s->located.n; i++)
+        for (int32_t k = 0; k < d->n_depths; k++) {
+            const tap_located *r = &s->located.results[i];
+            json_t *object =
+                json_pack("{s:s, s:s, s:i, s:I, s:I}", "table", "located", "measure",
+                          tap_locate_name(r->what), "depth", d->depths[k], "n_items",
+                          (json_int_t)r->n_items, "n_images", (json_int_t)r->n_images);
+            json_t *cells = json_object();
+            for (int32_t c = 0; c < d->n_conditions; c++)
+                (void)json_object_set_new(
+                    cells, d->conditions[c],
+                    estimate_json(&r->score[(int64_t)k * d->n_conditions + c]));
+            if (object)
+                (void)json_object_set_new(object, "conditions", cells);
+            for (int q = 0; object && r->design && q < TAP_N_QUANTITIES; q++)
+                (void)json_object_set_new(
+                    object, tap_quantity_name((tap_quantity)q),
+                    estimate_json(&r->design[(int64_t)k * TAP_N_QUANTITIES + q]));
+            TAP_TRY(tap_cli_put_json(object, err));
+        }
+    return TAP_OK;
+}
+
 static tap_status put_strata(const tap_stats *s, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
@@ -217,6 +247,7 @@ tap_status tap_stats_put_json(const tap_stats *stats, tap_error *err)
     TAP_TRY(put_scores(stats, err));
     TAP_TRY(put_tests(stats, err));
     TAP_TRY(put_controls(stats, err));
+    TAP_TRY(put_located(stats, err));
     TAP_TRY(put_strata(stats, err));
     TAP_TRY(put_curves(stats, err));
     return put_conclusion(stats, err);

@@ -27,14 +27,16 @@ static void put_p(double p)
         printf("  %9.2g", p);
 }
 
-static void put_counts(const tap_stats *s)
+static void put_counts(const tap_stats *s, const char *among)
 {
     const tap_stats_data *d = &s->data;
     printf(
         "%lld parts in %lld images scored, of %lld parts in %lld images; ranks among "
-        "%.0f words; %lld resamples\n",
+        "%s; %lld resamples\n",
         (long long)d->n_items, (long long)d->n_images, (long long)d->n_all_items,
-        (long long)d->n_all_images, d->n_candidates, (long long)s->n_resamples);
+        (long long)d->n_all_images, among, (long long)s->n_resamples);
+    if (d->state != TAP_READOUT_RESID)
+        printf("  depth: %s\n", tap_stats_data_depth_title(d));
     for (size_t i = 0; i < d->n_exclusions; i++)
         printf("  excluded: %6lld parts in %5lld images: %s\n",
                (long long)d->exclusions[i].n_items,
@@ -124,6 +126,31 @@ static void put_controls(const tap_stats *s)
     }
 }
 
+static void put_located(const tap_stats *s)
+{
+    const tap_stats_data *d = &s->data;
+    if (s->located.n == 0)
+        return;
+    printf("\nInside the part against outside at depth %d, macro: auc, how often the "
+           "name's logit is larger inside; gap, its mean log-probability inside minus "
+           "outside, in nats\n%-8s  %6s",
+           d->depths[d->depth], "", "items");
+    const int32_t n = d->has_design ? TAP_N_CELLS : d->n_conditions;
+    for (int32_t c = 0; c < n; c++)
+        printf("  %-21.21s", d->conditions[d->has_design ? d->design[c] : c]);
+    printf("%s\n", d->has_design ? "  R" : "");
+    for (int i = 0; i < s->located.n; i++) {
+        const tap_located *r = &s->located.results[i];
+        printf("%-8s  %6lld", tap_locate_name(r->what), (long long)r->n_items);
+        for (int32_t c = 0; c < n; c++)
+            put_estimate(&r->score[(int64_t)d->depth * d->n_conditions +
+                                   (d->has_design ? d->design[c] : c)]);
+        if (d->has_design)
+            put_estimate(&r->design[(int64_t)d->depth * TAP_N_QUANTITIES + TAP_Q_R]);
+        putchar('\n');
+    }
+}
+
 static void put_strata(const tap_stats *s)
 {
     const tap_stats_data *d = &s->data;
@@ -164,12 +191,15 @@ static void put_doses(const tap_stats *s)
 tap_status tap_stats_put_text(const tap_stats *stats, tap_error *err)
 {
     tap_buffer words = {0};
-    put_counts(stats);
+    TAP_TRY(tap_stats_data_put_among(&words, &stats->data, err));
+    put_counts(stats, words.text);
+    words.n_bytes = 0;
     for (int a = 0; a < TAP_N_AVERAGES; a++)
         for (int32_t m = 0; m < stats->n_metrics; m++)
             put_table(stats, (tap_average)a, m);
     put_tests(stats);
     put_controls(stats);
+    put_located(stats);
     put_strata(stats);
     put_doses(stats);
     TAP_TRY(tap_stats_words(&words, stats, err));

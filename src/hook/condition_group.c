@@ -193,3 +193,13 @@ bool tap_condition_names(const tap_condition *condition, const char *group)
     }
     return false;
 }
+
+bool tap_condition_is_of_encoder(const tap_condition *condition)
+{
+    for (size_t i = 0; i < condition->n_atoms; i++) {
+        const tap_atom *a = &condition->atoms[i];
+        if (a->stack != TAP_VISION || a->projector)
+            return false;
+    }
+    return true;
+}

@@ -30,6 +30,8 @@ TAP_NODISCARD tap_status tap_group_bits(uint64_t *bits, const char *text,
 
 /* Whether the condition names this group anywhere: "reg" needs a clean run first. */
 bool tap_condition_names(const tap_condition *condition, const char *group);
+/* Whether every atom acts inside the vision encoder. */
+bool tap_condition_is_of_encoder(const tap_condition *condition);
 
 /* Conditions of the same batch and image that patch(NAME) may take states from. NAME is a
  * name of the list; "clean" is always known. Borrowed; plans must outlive the new plan. */

@@ -30,12 +30,16 @@ static const char *const FALLBACKS[] = {"argmax", "skip"};
 static const char *const CANDIDATES[] = {"vocabulary", "parts", "own_parts"};
 static const char *const FORMS[] = {"space", "case", "plural"};
 static const char *const NORMS[] = {"final", "none"};
+static const char *const STATES[] = {"resid", "head", "value", "key"};
+static const char *const MATRICES[] = {"output", "embed"};
+static const char *const LOCATES[] = {"auc", "gap"};
 static const char *const FORMATS[] = {"pascal-part",  "panoptic-parts", "paco",
                                       "partimagenet", "coco-parts",     "ade20k-parts",
                                       "cihp",         "masks"};
 static_assert(COUNT(METRICS) == TAP_N_METRICS, "a word for each metric");
 static_assert(COUNT(CONTROLS) == TAP_N_CONTROLS, "a word for each control");
 static_assert(COUNT(CELLS) == TAP_N_CELLS, "a word for each cell");
+static_assert(COUNT(LOCATES) == TAP_N_LOCATES, "a word for each");
 
 const char *tap_metric_name(tap_metric metric)
 {
@@ -68,6 +72,17 @@ const char *tap_fallback_name(tap_fallback fallback)
 const char *tap_candidates_name(tap_candidates candidates)
 {
     return CANDIDATES[candidates];
+}
+
+const char *tap_state_name(tap_readout state)
+{
+    return STATES[state];
+}
+
+const char *tap_locate_name(tap_locate locate)
+{
+    assert((int)locate < TAP_N_LOCATES);
+    return LOCATES[locate];
 }
 
 const char *tap_form_name(size_t bit)
@@ -342,16 +357,59 @@ static tap_status read_depths(const char **out, reader *r, const tap_yaml_at *at
     return status;
 }
 
+/* Which state is compared with which matrix, and how it is brought there. */
+static tap_status read_state(reader *r, const tap_yaml_at *at, tap_error *err)
+{
+    tap_experiment *e = r->e;
+    const tap_yaml_at state = tap_yaml_find(at, "state", "readout.state");
+    int word = 0;
+    TAP_TRY(
+        tap_yaml_word(&word, &state, TAP_READOUT_RESID, STATES, COUNT(STATES), err));
+    e->readout.state = (tap_readout)word;
+    if (e->readout.state == TAP_READOUT_HEAD && e->controls[TAP_CONTROL_WORDS])
+        return tap_yaml_fail(&state, err,
+                             "is 'head', which reads the encoder, and the control "
+                             "'words' puts words in its place; take the control out");
+    const tap_yaml_at matrix = tap_yaml_find(at, "matrix", "readout.matrix");
+    TAP_TRY(tap_yaml_word(&word, &matrix, TAP_MATRIX_OUTPUT, MATRICES, COUNT(MATRICES),
+                          err));
+    e->readout.matrix = (tap_word_matrix)word;
+    const bool embed = e->readout.matrix == TAP_MATRIX_EMBED;
+    const tap_yaml_at norm = tap_yaml_find(at, "norm", "readout.norm");
+    TAP_TRY(tap_yaml_word(&word, &norm, embed, NORMS, COUNT(NORMS), err));
+    e->readout.no_norm = word == 1;
+    const tap_yaml_at translator =
+        tap_yaml_find(at, "translator", "readout.translator");
+    if (!translator.node)
+        return TAP_OK;
+    if (e->readout.state != TAP_READOUT_RESID)
+        return tap_yaml_fail(&translator, err,
+                             "maps states of the decoder's depths; it does not go with "
+                             "'state: %s'",
+                             STATES[e->readout.state]);
+    if (embed)
+        return tap_yaml_fail(&translator, err,
+                             "leads to the basis of the output matrix; it does not go "
+                             "with 'matrix: embed'");
+    TAP_TRY(read_path(&e->readout.translator, r, &translator, err));
+    if (!tap_file_exists(e->readout.translator))
+        return tap_yaml_fail(&translator, err,
+                             "names the file '%.200s', which does not exist",
+                             e->readout.translator);
+    return TAP_OK;
+}
+
 static tap_status read_readout(reader *r, tap_error *err)
 {
-    static const char *const KEYS[] = {"depths",    "norm",       "candidates",
-                                       "top_words", "top_depths", "thumbnail_px"};
+    static const char *const KEYS[] = {
+        "state",      "matrix", "translator", "norm",       "depths",
+        "candidates", "locate", "top_words",  "top_depths", "thumbnail_px"};
     const tap_yaml_at at = tap_yaml_find(&r->top, "readout", "readout");
-    TAP_TRY(tap_yaml_check(&at, KEYS, COUNT(KEYS), err));
-    const tap_yaml_at norm = tap_yaml_find(&at, "norm", "readout.norm");
     int word = 0;
-    TAP_TRY(tap_yaml_word(&word, &norm, 0, NORMS, COUNT(NORMS), err));
-    r->e->readout.no_norm = word == 1;
+    TAP_TRY(tap_yaml_check(&at, KEYS, COUNT(KEYS), err));
+    TAP_TRY(read_state(r, &at, err));
+    const tap_yaml_at locate = tap_yaml_find(&at, "locate", "readout.locate");
+    TAP_TRY(read_choice(r->e->readout.locate, &locate, LOCATES, COUNT(LOCATES), err));
     const tap_yaml_at candidates =
         tap_yaml_find(&at, "candidates", "readout.candidates");
     TAP_TRY(tap_yaml_word(&word, &candidates, TAP_CANDIDATES_VOCABULARY, CANDIDATES,

@@ -8,9 +8,10 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "read/source.h"
 
 enum {
-    TAP_DEPTH_LAST = -1, /* the depth that leaves the last block */
+    TAP_DEPTH_LAST = -1, /* the last depth: what leaves the last block */
     TAP_N_CELLS = 4,     /* of the 2x2 design */
     TAP_MAX_CONDITIONS = 256,
     TAP_MAX_TOP_WORDS = 64
@@ -50,6 +51,12 @@ typedef enum tap_candidates {
     TAP_CANDIDATES_OWN_PARTS /* the parts of the item's own object class */
 } tap_candidates;
 
+/* Which rows of the model the words are compared with. */
+typedef enum tap_word_matrix { TAP_MATRIX_OUTPUT, TAP_MATRIX_EMBED } tap_word_matrix;
+
+/* What is measured over all patches, inside the part against outside. */
+typedef enum tap_locate { TAP_LOCATE_AUC, TAP_LOCATE_GAP, TAP_N_LOCATES } tap_locate;
+
 typedef enum tap_metric {
     TAP_METRIC_LOG_RANK, /* S = 1 - mean log2 r / log2 N */
     TAP_METRIC_MRR,
@@ -65,6 +72,10 @@ typedef enum tap_metric {
 const char *tap_metric_name(tap_metric metric);
 const char *tap_control_name(tap_control control);
 const char *tap_cell_name(tap_cell cell); /* "clean", "encoder_off", ... */
+const char *tap_candidates_name(tap_candidates candidates);
+const char *tap_state_name(tap_readout state); /* "resid", ... */
+const char *tap_multi_token_name(tap_multi_token policy);
+const char *tap_locate_name(tap_locate locate);
 
 /* Which parts of which images. */
 typedef struct tap_data_spec {
@@ -136,8 +147,12 @@ typedef struct tap_experiment {
 
     struct {
         const char *depths; /* "all" or canonical "0,4-8,last" */
+        tap_readout state;
+        tap_word_matrix matrix;
+        const char *translator; /* path, or NULL */
         bool no_norm;
         tap_candidates candidates;
+        bool locate[TAP_N_LOCATES];
         int64_t top_words;      /* kept per patch of a part; 0: none */
         const char *top_depths; /* where, as depths */
         int64_t thumbnail_px;   /* longest side of the stored picture; 0: none */
@@ -190,14 +205,14 @@ TAP_NODISCARD tap_status tap_experiment_facts(const tap_fact **facts, size_t *n_
                                               tap_experiment *experiment,
                                               tap_error *err);
 
-/* Sets the bits [(n_blocks + 1 + 63) / 64] of the depths asked for in a decoder of
- * n_blocks. TAP_EINVAL for a depth that the model does not have. */
+/* Sets the bits [(n_states + 63) / 64] of the depths (or, of values and keys, blocks) asked
+ * for, of the n_states that the model has. TAP_EINVAL for one that it does not have. */
 TAP_NODISCARD tap_status tap_experiment_depths(uint64_t *bits,
                                                const tap_experiment *experiment,
-                                               int n_blocks, tap_error *err);
+                                               int n_states, tap_error *err);
 /* The same for the depths whose top words are kept; none when no words are. */
 TAP_NODISCARD tap_status tap_experiment_top_depths(uint64_t *bits,
                                                    const tap_experiment *experiment,
-                                                   int n_blocks, tap_error *err);
+                                                   int n_states, tap_error *err);
 
 #endif

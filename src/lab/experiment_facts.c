@@ -71,15 +71,30 @@ static void set_bit(uint64_t *bits, int64_t i)
     bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
+static tap_status fail_depth(const char *key, const tap_experiment *e, int64_t depth,
+                             int n_states, tap_error *err)
+{
+    static const char *const whose[] = {
+        [TAP_READOUT_RESID] = "the decoder of this model has depths",
+        [TAP_READOUT_HEAD] = "the encoder, as far as this model reads it, has depths",
+        [TAP_READOUT_VALUE] = "the decoder of this model has blocks",
+        [TAP_READOUT_KEY] = "the decoder of this model has blocks"};
+    const bool block =
+        e->readout.state == TAP_READOUT_VALUE || e->readout.state == TAP_READOUT_KEY;
+    return TAP_FAIL(err, TAP_EINVAL, "'%s': '%s' asks for %s %lld, and %s 0 to %d",
+                    e->path, key, block ? "block" : "depth", (long long)depth,
+                    whose[e->readout.state], n_states - 1);
+}
+
 /* `key` stands in messages; text is canonical. */
 static tap_status set_depths(uint64_t *bits, const char *text, const char *key,
-                             const tap_experiment *experiment, int n_blocks,
+                             const tap_experiment *experiment, int n_states,
                              tap_error *err)
 {
     tap_depth_range ranges[TAP_MAX_DEPTH_RANGES + 1];
     size_t n = 0;
     if (strcmp(text, "all") == 0) {
-        ranges[n++] = (tap_depth_range){0, n_blocks};
+        ranges[n++] = (tap_depth_range){0, n_states - 1};
         text = "";
     }
     while (*text) {
@@ -92,17 +107,14 @@ static tap_status set_depths(uint64_t *bits, const char *text, const char *key,
         assert(good);
         (void)good;
         if (ranges[n].first == TAP_DEPTH_LAST)
-            ranges[n] = (tap_depth_range){n_blocks, n_blocks};
-        if (ranges[n].last > n_blocks)
-            return TAP_FAIL(err, TAP_EINVAL,
-                            "'%s': '%s' asks for depth %lld, and the decoder of this "
-                            "model has depths 0 to %d",
-                            experiment->path, key, (long long)ranges[n].last, n_blocks);
+            ranges[n] = (tap_depth_range){n_states - 1, n_states - 1};
+        if (ranges[n].last >= n_states)
+            return fail_depth(key, experiment, ranges[n].last, n_states, err);
         n++;
         text += bytes;
         text += *text == ',';
     }
-    memset(bits, 0, (size_t)(n_blocks + 64) / 64 * sizeof *bits);
+    memset(bits, 0, (size_t)(n_states + 63) / 64 * sizeof *bits);
     for (size_t i = 0; i < n; i++)
         for (int64_t depth = ranges[i].first; depth <= ranges[i].last; depth++)
             set_bit(bits, depth);
@@ -110,18 +122,18 @@ static tap_status set_depths(uint64_t *bits, const char *text, const char *key,
 }
 
 tap_status tap_experiment_depths(uint64_t *bits, const tap_experiment *experiment,
-                                 int n_blocks, tap_error *err)
+                                 int n_states, tap_error *err)
 {
     return set_depths(bits, experiment->readout.depths, "readout.depths", experiment,
-                      n_blocks, err);
+                      n_states, err);
 }
 
 tap_status tap_experiment_top_depths(uint64_t *bits, const tap_experiment *experiment,
-                                     int n_blocks, tap_error *err)
+                                     int n_states, tap_error *err)
 {
     const char *text =
         experiment->readout.top_words > 0 ? experiment->readout.top_depths : "";
-    return set_depths(bits, text, "readout.top_depths", experiment, n_blocks, err);
+    return set_depths(bits, text, "readout.top_depths", experiment, n_states, err);
 }
 
 /* Facts in the making. */
@@ -278,11 +290,21 @@ static tap_status put_rest(list *l, tap_error *err)
         if (e->controls[c])
             TAP_TRY(put_item(l, tap_control_name((tap_control)c), err));
     TAP_TRY(put_fact(l, "controls", true, err));
+    TAP_TRY(put_text(l, "readout.state", tap_state_name(e->readout.state), true, err));
+    TAP_TRY(put_text(l, "readout.matrix",
+                     e->readout.matrix == TAP_MATRIX_EMBED ? "embed" : "output", true,
+                     err));
+    TAP_TRY(put_source(l, "readout.translator",
+                       e->readout.translator ? e->readout.translator : "none", err));
     TAP_TRY(put_text(l, "readout.depths", e->readout.depths, true, err));
     TAP_TRY(
         put_text(l, "readout.norm", e->readout.no_norm ? "none" : "final", true, err));
     TAP_TRY(put_text(l, "readout.candidates",
                      tap_candidates_name(e->readout.candidates), true, err));
+    for (int i = 0; i < TAP_N_LOCATES; i++)
+        if (e->readout.locate[i])
+            TAP_TRY(put_item(l, tap_locate_name((tap_locate)i), err));
+    TAP_TRY(put_fact(l, "readout.locate", true, err));
     TAP_TRY(put_number(l, "readout.top_words", e->readout.top_words, true, err));
     TAP_TRY(put_text(l, "readout.top_depths",
                      e->readout.top_words > 0 ? e->readout.top_depths : "", true, err));
@@ -334,7 +356,7 @@ tap_status tap_experiment_facts(const tap_fact **facts, size_t *n_facts,
                                 tap_experiment *experiment, tap_error *err)
 {
     list l = {.e = experiment};
-    l.capacity = 32 + TAP_N_CELLS + experiment->n_conditions + experiment->n_doses;
+    l.capacity = 40 + TAP_N_CELLS + experiment->n_conditions + experiment->n_doses;
     TAP_TRY(tap_experiment_own(&l.facts, experiment, l.capacity, sizeof *l.facts, err));
     tap_status status = put_all(&l, err);
     if (status == TAP_OK)

@@ -35,9 +35,7 @@ TAP_NODISCARD tap_status tap_depth_ranges_print(tap_buffer *out,
                                                 tap_depth_range *ranges, size_t n,
                                                 tap_error *err);
 
-const char *tap_multi_token_name(tap_multi_token policy);
 const char *tap_fallback_name(tap_fallback fallback);
-const char *tap_candidates_name(tap_candidates candidates);
 const char *tap_form_name(size_t bit); /* NULL above the last */
 
 #endif

@@ -10,14 +10,16 @@ enum { MAX_COLUMNS = 32, FLUSH_BYTES = 1 << 20 };
 
 /* Tables in the order of docs/schema.md, with the columns that order their rows. */
 static const char *const TABLES[] = {
-    "manifest",       "depth",   "condition",  "image",   "thumbnail",   "patch",
-    "item",           "outline", "label_form", "score",   "control_set", "control",
-    "rank",           "token",   "top_word",   "receipt", "result",      "result_long",
-    "control_result", "word",    "exclusion"};
+    "manifest",  "depth",       "condition", "candidate",   "image",
+    "thumbnail", "patch",       "item",      "outline",     "label_form",
+    "score",     "control_set", "control",   "rank",        "token",
+    "top_word",  "receipt",     "result",    "result_long", "control_result",
+    "word",      "exclusion"};
 static const char *const ORDERS[] = {
     " ORDER BY key",
     " ORDER BY ordinal",
     " ORDER BY id",
+    " ORDER BY object, label",
     " ORDER BY id",
     " ORDER BY image_id",
     " ORDER BY image_id, patch",

@@ -16,6 +16,32 @@ typedef struct tap_labels_other {
     tap_labels labels;
 } tap_labels_other;
 
+int64_t tap_labels_n_columns(const tap_labels *labels)
+{
+    return (int64_t)(labels->policy == TAP_MULTI_SEQUENCE ? labels->n_spellings
+                                                          : labels->n_ids);
+}
+
+/* The column of a form as a whole, added when new. */
+static tap_status column_of_form(int32_t *column, tap_labels *labels,
+                                 const tap_label_form *form, tap_error *err)
+{
+    for (size_t i = 0; i < labels->n_spellings; i++) {
+        const tap_spelling *s = &labels->spellings[i];
+        if (s->n_ids == form->n_ids &&
+            memcmp(s->ids, form->ids, (size_t)s->n_ids * sizeof *s->ids) == 0) {
+            *column = (int32_t)i;
+            return TAP_OK;
+        }
+    }
+    TAP_TRY(tap_grow(&labels->spellings, &labels->spelling_capacity,
+                     labels->n_spellings + 1, sizeof *labels->spellings, "labels",
+                     err));
+    *column = (int32_t)labels->n_spellings;
+    labels->spellings[labels->n_spellings++] = (tap_spelling){form->ids, form->n_ids};
+    return TAP_OK;
+}
+
 /* The column of a token among the words ranked, added when new. */
 static tap_status column_of(int32_t *column, tap_labels *labels, int32_t id,
                             tap_error *err)
@@ -60,12 +86,9 @@ out:
     return status;
 }
 
-/* The id counts for the label. */
-static tap_status put_column(tap_label *label, tap_labels *labels, int32_t id,
-                             tap_error *err)
+/* The column counts for the label. */
+static tap_status put_column(tap_label *label, int32_t column, tap_error *err)
 {
-    int32_t column = 0;
-    TAP_TRY(column_of(&column, labels, id, err));
     for (int64_t i = 0; i < label->n_columns; i++)
         if (label->columns[i] == column)
             return TAP_OK;
@@ -94,9 +117,13 @@ static tap_status put_form(tap_label *label, tap_labels *labels, const char *wor
         TAP_TRY(tap_alloc(&kept->ids, 1, sizeof *kept->ids, "labels", err));
         kept->ids[0] = form.token_id;
         kept->n_ids = 1;
-        TAP_TRY(column_of(&kept->column, labels, form.token_id, err));
-        TAP_TRY(put_column(label, labels, form.token_id, err));
     }
+    if (labels->policy == TAP_MULTI_SEQUENCE && kept->n_ids > 0)
+        TAP_TRY(column_of_form(&kept->column, labels, kept, err));
+    else if (form.token_id >= 0)
+        TAP_TRY(column_of(&kept->column, labels, form.token_id, err));
+    if (kept->column >= 0)
+        TAP_TRY(put_column(label, kept->column, err));
     TAP_TRY(tap_text_copy(&kept->text, word, strlen(word), err));
     return tap_text_copy(&kept->name, name, strlen(name), err);
 }
@@ -180,8 +207,10 @@ static tap_status put_pieces(tap_label *label, tap_labels *labels, tap_error *er
             if (is_empty_piece(labels, form->ids[i]) ||
                 (found && labels->policy == TAP_MULTI_FIRST_PIECE))
                 continue;
+            int32_t column = 0;
             found = true;
-            TAP_TRY(put_column(label, labels, form->ids[i], err));
+            TAP_TRY(column_of(&column, labels, form->ids[i], err));
+            TAP_TRY(put_column(label, column, err));
         }
     }
     return TAP_OK;
@@ -190,10 +219,7 @@ static tap_status put_pieces(tap_label *label, tap_labels *labels, tap_error *er
 /* Writes down why the label cannot be scored, if so. */
 static tap_status judge(tap_label *label, const tap_labels *labels, tap_error *err)
 {
-    bool any = label->n_columns > 0;
-    for (int64_t f = 0; f < label->n_forms && labels->policy == TAP_MULTI_SEQUENCE; f++)
-        any |= label->forms[f].n_ids > 0;
-    if (any)
+    if (label->n_columns > 0)
         return TAP_OK;
     return tap_text_format(&label->excluded, err,
                            labels->policy == TAP_MULTI_SKIP
@@ -318,6 +344,7 @@ void tap_labels_clear(tap_labels *labels)
     tap_free(labels->others);
     tap_free(labels->labels);
     tap_free(labels->ids);
+    tap_free(labels->spellings);
     tap_word_forms_clear(&labels->words);
     *labels = (tap_labels){0};
 }

@@ -7,7 +7,7 @@
  *   skip         it is excluded; the headline setting
  *   first_piece  the first piece of each form counts as the form
  *   best_piece   every piece of each form does
- *   sequence     it has no column; forms are scored as a whole by their ids (read/vocab.h)
+ *   sequence     every form counts, of one token or several: the mean logit of its pieces
  * Labels with a form of one token are scored by such forms alone under every policy but
  * sequence, so that a fragment of a plural does not outrank the word. */
 #ifndef TAP_LAB_LABEL_H
@@ -24,7 +24,7 @@ typedef struct tap_label_form {
     char *text;       /* the word without a space in front */
     int32_t token_id; /* -1: it needs several tokens */
     int n_tokens;
-    int32_t column; /* place of token_id among the words ranked; -1 */
+    int32_t column; /* place among the words ranked; -1 */
     int32_t *ids;   /* [n_ids] its pieces as they stand in running text */
     int64_t n_ids;
 } tap_label_form;
@@ -49,6 +49,9 @@ typedef struct tap_labels {
     size_t n_labels, label_capacity;
     int32_t *ids; /* [n_ids] distinct token ids */
     size_t n_ids, id_capacity;
+    /* sequence: distinct forms instead, ids borrowed from the labels */
+    tap_spelling *spellings; /* [n_spellings] */
+    size_t n_spellings, spelling_capacity;
     struct tap_labels_other *others; /* [n_others] models that must score a label too */
     size_t n_others;
 } tap_labels;
@@ -63,6 +66,8 @@ TAP_NODISCARD tap_status tap_labels_open(tap_labels *out,
 TAP_NODISCARD tap_status tap_labels_find(int64_t *index, tap_labels *labels,
                                          const char *word, tap_error *err);
 void tap_labels_clear(tap_labels *labels);
+/* How many words are ranked for them: of ids, or of spellings. */
+int64_t tap_labels_n_columns(const tap_labels *labels);
 
 /* The spellings by which a policy ranks labels, and which form each belongs to.
  *   skip         the forms that are one token

@@ -17,10 +17,10 @@ static const struct {
     {"image", "INSERT INTO image VALUES (?,?,?,?,?,?,?,?,?)", -1},
     {"thumbnail", "INSERT INTO thumbnail VALUES (?,?,?,?)", -1},
     {"patch", "INSERT INTO patch VALUES (?,?,?,?,?,?,?,?,?)", -1},
-    {"item", "INSERT INTO item VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", -1},
+    {"item", "INSERT INTO item VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", -1},
     {"outline", "INSERT INTO outline VALUES (?,?)", -1},
     {"label_form", "INSERT OR IGNORE INTO label_form VALUES (?,?,?,?)", -1},
-    {"score", "INSERT INTO score VALUES (?,?,?,?,?,?,?,?,?,?)", 1},
+    {"score", "INSERT INTO score VALUES (?,?,?,?,?,?,?,?,?,?,?)", 1},
     {"control_set", "INSERT INTO control_set VALUES (?,?,?,?,?,?,?,?,?)", -1},
     {"control", "INSERT INTO control VALUES (?,?,?,?)", 1},
     {"rank", "INSERT INTO rank VALUES (?,?,?)", 1},
@@ -36,7 +36,8 @@ typedef struct shard_spec {
     tap_fact *facts;
     tap_store_condition *conditions;
     int32_t *depths;
-    size_t n_facts, n_conditions, n_depths;
+    tap_store_candidate *candidates;
+    size_t n_facts, n_conditions, n_depths, n_candidates;
     char **texts; /* [n_texts] all text above */
     size_t n_texts, capacity_texts;
 } shard_spec;
@@ -49,6 +50,7 @@ static void clear_spec(shard_spec *s)
     tap_free(s->facts);
     tap_free(s->conditions);
     tap_free(s->depths);
+    tap_free(s->candidates);
     *s = (shard_spec){0};
 }
 
@@ -92,6 +94,13 @@ static tap_status read_depth(shard_spec *s, sqlite3_stmt *row, size_t i, tap_err
     return TAP_OK;
 }
 
+static tap_status read_candidate(shard_spec *s, sqlite3_stmt *row, size_t i,
+                                 tap_error *err)
+{
+    TAP_TRY(take_text(&s->candidates[i].object, s, row, 0, err));
+    return take_text(&s->candidates[i].label, s, row, 1, err);
+}
+
 /* Rows of a query, one after the other, into a list that is allocated here. */
 static tap_status read_list(void *items, size_t *n, size_t item_bytes, shard_spec *s,
                             const tap_store *store, const char *table, const char *sql,
@@ -128,6 +137,10 @@ static tap_status read_spec(shard_spec *s, const tap_store *store, tap_error *er
     TAP_TRY(read_list(&s->conditions, &s->n_conditions, sizeof *s->conditions, s, store,
                       "condition", "SELECT name, text, hash FROM condition ORDER BY id",
                       read_condition, err));
+    TAP_TRY(read_list(&s->candidates, &s->n_candidates, sizeof *s->candidates, s, store,
+                      "candidate",
+                      "SELECT object, label FROM candidate ORDER BY object, label",
+                      read_candidate, err));
     return read_list(&s->depths, &s->n_depths, sizeof *s->depths, s, store, "depth",
                      "SELECT depth FROM depth ORDER BY ordinal", read_depth, err);
 }
@@ -155,7 +168,9 @@ static tap_store_spec spec_of(const shard_spec *s)
                             .conditions = s->conditions,
                             .n_conditions = s->n_conditions,
                             .depths = s->depths,
-                            .n_depths = s->n_depths};
+                            .n_depths = s->n_depths,
+                            .candidates = s->candidates,
+                            .n_candidates = s->n_candidates};
 }
 
 /* ids[c]: id in the joined database of condition c of the shard, in the shard's order. */

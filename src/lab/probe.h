@@ -10,31 +10,23 @@ typedef struct tap_score {
     double median_rank;    /* median over patches (mean of the middle two) */
     double mean_log2_rank; /* mean over patches of log2 r_i */
     double auc_loc; /* area under ROC of z_y: patches of the part against all other
-                              patches; NaN when one side is empty or logits are absent */
+                              patches; NaN when one side is empty or z_y is absent */
+    double gap; /* mean log p_y of the part's patches minus that of all others, nats;
+                              NaN when one side is empty or log p_y is absent */
 } tap_score;
 
-/* What a probe reads of one image under one condition at one depth. */
+/* What a probe reads of one image under one condition at one depth: for the label y by its
+ * best form. */
 typedef struct tap_probe_input {
-    const float *ranks;  /* [n_rows][n_labels] */
-    const float *logits; /* [n_image][n_labels] label logits of all patches, or NULL */
-    int64_t n_labels, n_image;
-    const int32_t *forms; /* [n_forms] columns of the part's label forms */
-    int64_t n_forms;
-    const int64_t *rows; /* [n_patches] rows of ranks that are the part's patches */
-    const int64_t
-        *images; /* [n_patches] the same patches among the n_image, ascending */
-    int64_t n_patches;
+    const float *ranks;     /* [n_patches] r_i of the part's patches */
+    const int32_t *patches; /* [n_patches] these among the n_image, ascending */
+    int64_t n_patches, n_image;
+    const float *logits; /* [n_image] z_y of all patches, or NULL */
+    const float *log_ps; /* [n_image] log p_y of all patches, or NULL */
 } tap_probe_input;
 
-/* score, and patch_ranks [n_patches] (may be NULL): best form's rank per patch.
- * Errors: TAP_ENOMEM.  Memory: O(n_image).  Threads: safe.  Checked: test_probe.c. */
-TAP_NODISCARD tap_status tap_probe_run(tap_score *score, float *patch_ranks,
-                                       const tap_probe_input *input, tap_error *err);
-
-/* Best rank over patches and forms. ranks [n_rows][n_labels]; patches [n_patches] image
- * tokens; row_of: their rows. */
-double tap_probe_best(const float *ranks, int64_t n_labels, const int32_t *forms,
-                      int64_t n_forms, const int32_t *patches, int64_t n_patches,
-                      const int64_t *row_of);
+/* Errors: TAP_ENOMEM.  Memory: O(n_image).  Threads: safe.  Checked: test_probe.c. */
+TAP_NODISCARD tap_status tap_probe_run(tap_score *score, const tap_probe_input *input,
+                                       tap_error *err);
 
 #endif

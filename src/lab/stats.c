@@ -36,7 +36,6 @@ typedef struct chunk {
 static tap_status fill_sums(chunk *k, const tap_stats_plan *p, tap_error *err)
 {
     const tap_stats_data *d = p->data;
-    const double log2_n = log2(d->n_candidates);
     const int64_t n_columns = (int64_t)k->n_depths * d->n_conditions;
     memset(k->sums, 0, (size_t)(n_columns * p->cells.n_cells) * sizeof *k->sums);
 #pragma omp parallel for num_threads(p->n_threads)
@@ -46,7 +45,8 @@ static tap_status fill_sums(chunk *k, const tap_stats_plan *p, tap_error *err)
                      k->first_depth + (int32_t)(column / d->n_conditions));
         double *sums = k->sums + column * p->cells.n_cells;
         for (int64_t i = 0; i < d->n_items; i++)
-            sums[p->cell_of_item[i]] += tap_metric_value(k->metric, ranks[i], log2_n);
+            sums[p->cell_of_item[i]] +=
+                tap_metric_value(k->metric, ranks[i], d->log2_n[i]);
     }
     return tap_resample_run(k->values, k->sums, n_columns, &p->cells, &p->draws,
                             p->n_threads, err);
@@ -245,7 +245,6 @@ static tap_status alloc_results(tap_stats *s, tap_error *err)
 static tap_status run_areas(tap_stats *s, const tap_stats_plan *p, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
-    const double log2_n = log2(d->n_candidates);
     const int32_t last = d->n_depths - 1;
     double *values = NULL;
     TAP_TRY(tap_alloc(&values, (size_t)d->n_conditions,
@@ -260,7 +259,8 @@ static tap_status run_areas(tap_stats *s, const tap_stats_plan *p, tap_error *er
             const double *ranks = ranks_at(d, c, k);
             for (int64_t i = 0; i < d->n_items; i++)
                 values[c * d->n_items + i] +=
-                    weight * tap_metric_value(TAP_METRIC_LOG_RANK, ranks[i], log2_n);
+                    weight *
+                    tap_metric_value(TAP_METRIC_LOG_RANK, ranks[i], d->log2_n[i]);
         }
     const tap_status status =
         tap_stats_plan_means(s->areas, values, d->n_conditions, p, s->level, err);
@@ -272,17 +272,18 @@ static tap_status run_areas(tap_stats *s, const tap_stats_plan *p, tap_error *er
 static tap_status run_uniform(tap_stats *s, const tap_stats_plan *p, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
-    const double log2_n = log2(d->n_candidates);
     double *values = NULL;
     TAP_TRY(tap_alloc(&values, (size_t)d->n_items, sizeof *values, "a null", err));
     for (int64_t i = 0; i < d->n_items; i++) {
         /* parts of equal size are many: look among those before */
         int64_t k = i > 4096 ? i - 4096 : 0;
-        while (k < i && d->n_patches[k] != d->n_patches[i])
+        const double log2_n = d->log2_n[i];
+        while (k < i && (d->n_patches[k] != d->n_patches[i] || d->log2_n[k] < log2_n ||
+                         d->log2_n[k] > log2_n))
             k++;
         values[i] =
             k < i ? values[k]
-                  : 1.0 - tap_null_log2(d->n_candidates, d->n_patches[i]) / log2_n;
+                  : 1.0 - tap_null_log2(round(exp2(log2_n)), d->n_patches[i]) / log2_n;
     }
     tap_estimate mean = {0};
     const tap_status status = tap_stats_plan_means(&mean, values, 1, p, s->level, err);
@@ -300,8 +301,20 @@ static tap_stats_settings settings_of(const tap_stats *s, int n_threads)
                                 .n_threads = n_threads};
 }
 
+/* Data that were not read from a database may have one N for all. */
+static tap_status put_log2_n(tap_stats_data *d, tap_error *err)
+{
+    if (d->log2_n)
+        return TAP_OK;
+    TAP_TRY(tap_alloc(&d->log2_n, (size_t)d->n_items, sizeof *d->log2_n, "items", err));
+    for (int64_t i = 0; i < d->n_items; i++)
+        d->log2_n[i] = log2(d->n_candidates);
+    return TAP_OK;
+}
+
 static tap_status compute(tap_stats *s, int n_threads, tap_error *err)
 {
+    TAP_TRY(put_log2_n(&s->data, err));
     TAP_TRY(alloc_results(s, err));
     for (int a = 0; a < TAP_N_AVERAGES; a++) {
         tap_stats_plan p = {0};
@@ -360,8 +373,10 @@ tap_status tap_stats_run(tap_stats **out, const tap_store *store,
     TAP_TRY(tap_stats_data_read(&data, store, err));
     TAP_TRY(tap_stats_compute(&s, &data, options, err));
     const tap_stats_settings set = settings_of(s, threads_of(options));
-    const tap_status status =
+    tap_status status =
         tap_control_results_run(&s->controls, &s->data, store, &set, err);
+    if (status == TAP_OK)
+        status = tap_located_results_run(&s->located, &s->data, store, &set, err);
     if (status == TAP_OK)
         *out = s;
     else
@@ -381,6 +396,7 @@ void tap_stats_free(tap_stats *stats)
     tap_free(stats->areas);
     tap_tests_clear(&stats->tests);
     tap_control_results_clear(&stats->controls);
+    tap_located_results_clear(&stats->located);
     tap_strata_clear(&stats->strata);
     tap_free(stats);
 }

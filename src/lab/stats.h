@@ -12,6 +12,7 @@
 
 #include "lab/stats_control.h"
 #include "lab/stats_design.h"
+#include "lab/stats_locate.h"
 #include "lab/stats_test.h"
 
 const char *tap_average_name(tap_average average); /* "macro", "micro" */
@@ -45,6 +46,7 @@ typedef struct tap_stats {
     double uniform_s;        /* macro S of the best of n evenly drawn ranks */
     tap_tests tests;
     tap_control_results controls;
+    tap_located_results located;
     tap_strata strata;
 } tap_stats;
 
@@ -57,8 +59,8 @@ typedef struct tap_stats {
 TAP_NODISCARD tap_status tap_stats_run(tap_stats **out, const tap_store *store,
                                        const tap_stats_options *options,
                                        tap_error *err);
-/* The same of data that was read or made before, without controls; *data is taken over,
- * also on failure. */
+/* The same of data that was read or made before, without controls and without what was
+ * located; *data is taken over, also on failure. */
 TAP_NODISCARD tap_status tap_stats_compute(tap_stats **out, tap_stats_data *data,
                                            const tap_stats_options *options,
                                            tap_error *err);

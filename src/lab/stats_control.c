@@ -46,7 +46,6 @@ static tap_status alloc_data(control_data *c, const tap_stats_data *d, tap_error
 static void add_row(control_data *c, const tap_stats_data *d, int64_t item,
                     int32_t condition, int32_t depth, double rank)
 {
-    const double log2_n = log2(d->n_candidates);
     const int64_t at = ((int64_t)condition * d->n_depths + depth) * d->n_items + item;
     c->n_draws[at] += 1.0;
     c->log2s[at] += log2(rank);
@@ -54,7 +53,7 @@ static void add_row(control_data *c, const tap_stats_data *d, int64_t item,
         return;
     for (int m = 0; m < TAP_N_METRICS; m++)
         c->values[((int64_t)condition * TAP_N_METRICS + m) * d->n_items + item] +=
-            tap_metric_value((tap_metric)m, rank, log2_n);
+            tap_metric_value((tap_metric)m, rank, d->log2_n[item]);
     c->worse[(int64_t)condition * d->n_items + item] += rank > d->best[at]    ? 1.0
                                                         : rank == d->best[at] ? 0.5
                                                                               : 0.0;
@@ -86,13 +85,13 @@ static tap_status read_control(control_data *c, int64_t *n_rows,
         const double rank = sqlite3_column_double(s, 3);
         if (item < 0 || condition < 0 || depth < 0)
             continue;
-        if (!(rank >= 1.0 && rank <= d->n_candidates))
-            status =
-                TAP_FAIL(err, TAP_EFORMAT,
-                         "'%s': control '%s' of item %lld has rank %g; ranks lie "
-                         "between 1 and readout.n_candidates = %g",
-                         path, tap_control_name(control),
-                         (long long)sqlite3_column_int64(s, 0), rank, d->n_candidates);
+        if (!tap_stats_data_is_rank(d, item, rank))
+            status = TAP_FAIL(
+                err, TAP_EFORMAT,
+                "'%s': control '%s' of item %lld has rank %g; its ranks lie "
+                "between 1 and %.0f",
+                path, tap_control_name(control), (long long)sqlite3_column_int64(s, 0),
+                rank, exp2(d->log2_n[item]));
         else
             add_row(c, d, item, condition, depth, rank);
         ++*n_rows;
@@ -107,7 +106,6 @@ static int64_t fill_values(double *values, const control_data *c,
                            const tap_stats_data *d, int32_t condition)
 {
     const int64_t n = d->n_items;
-    const double log2_n = log2(d->n_candidates);
     const int64_t at = ((int64_t)condition * d->n_depths + d->depth) * n;
     for (int64_t i = 0; i < n; i++) {
         const double n_draws = c->n_draws[at + i];
@@ -116,7 +114,8 @@ static int64_t fill_values(double *values, const control_data *c,
                 c->values[((int64_t)condition * TAP_N_METRICS + m) * n + i] / n_draws;
             values[2 * m * n + i] = control;
             values[(2 * m + 1) * n + i] =
-                tap_metric_value((tap_metric)m, d->best[at + i], log2_n) - control;
+                tap_metric_value((tap_metric)m, d->best[at + i], d->log2_n[i]) -
+                control;
         }
         values[2 * TAP_N_METRICS * n + i] =
             c->worse[(int64_t)condition * n + i] / n_draws;
@@ -130,14 +129,13 @@ static void fill_curves(double *values, const control_data *c, const tap_stats_d
                         int32_t condition)
 {
     const int64_t n = d->n_items;
-    const double log2_n = log2(d->n_candidates);
     for (int32_t depth = 0; depth < d->n_depths; depth++) {
         const int64_t at = ((int64_t)condition * d->n_depths + depth) * n;
         for (int64_t i = 0; i < n; i++) {
             values[depth * n + i] =
-                1.0 - c->log2s[at + i] / c->n_draws[at + i] / log2_n;
+                1.0 - c->log2s[at + i] / c->n_draws[at + i] / d->log2_n[i];
             values[(d->n_depths + depth) * n + i] =
-                tap_metric_value(TAP_METRIC_LOG_RANK, d->best[at + i], log2_n);
+                tap_metric_value(TAP_METRIC_LOG_RANK, d->best[at + i], d->log2_n[i]);
         }
     }
 }
@@ -304,7 +302,6 @@ tap_status tap_strata_run(tap_strata *out, const tap_stats_data *data,
 {
     const tap_stats_data *d = data;
     const int64_t n = d->n_items;
-    const double log2_n = log2(d->n_candidates);
     tap_strata strata = {0};
     double *values = NULL;
     uint8_t *use = NULL;
@@ -316,7 +313,7 @@ tap_status tap_strata_run(tap_strata *out, const tap_stats_data *data,
         for (int64_t i = 0; i < n; i++)
             values[c * n + i] = tap_metric_value(
                 TAP_METRIC_LOG_RANK,
-                d->best[((int64_t)c * d->n_depths + d->depth) * n + i], log2_n);
+                d->best[((int64_t)c * d->n_depths + d->depth) * n + i], d->log2_n[i]);
     for (size_t k = 0; k < sizeof STRATA / sizeof STRATA[0]; k++) {
         bool any = false;
         for (int64_t i = 0; i < n; i++) {

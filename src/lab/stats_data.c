@@ -138,14 +138,14 @@ static tap_status read_items(reader *r, int32_t *objects, tap_error *err)
     TAP_TRY(tap_alloc(&d->n_patches, n, sizeof *d->n_patches, "items", err));
     TAP_TRY(tap_alloc(&d->raster, n, sizeof *d->raster, "items", err));
     TAP_TRY(tap_alloc(&d->ids, n, sizeof *d->ids, "items", err));
+    TAP_TRY(tap_alloc(&d->log2_n, n, sizeof *d->log2_n, "items", err));
     sqlite3_stmt *s = NULL;
-    TAP_TRY(
-        query(&s, r,
-              "SELECT item.id, dense_rank() OVER (ORDER BY image_id) - 1,"
-              " dense_rank() OVER (ORDER BY object, label) - 1,"
-              " dense_rank() OVER (ORDER BY object) - 1, n_patches, raster_frac" SCORED
-              "ORDER BY image_id, item.id",
-              err));
+    TAP_TRY(query(&s, r,
+                  "SELECT item.id, dense_rank() OVER (ORDER BY image_id) - 1,"
+                  " dense_rank() OVER (ORDER BY object, label) - 1,"
+                  " dense_rank() OVER (ORDER BY object) - 1, n_patches, raster_frac,"
+                  " n_candidates" SCORED "ORDER BY image_id, item.id",
+                  err));
     tap_status status = TAP_OK;
     bool more = true;
     for (size_t i = 0; status == TAP_OK && i < n; i++) {
@@ -161,6 +161,18 @@ static tap_status read_items(reader *r, int32_t *objects, tap_error *err)
         d->raster[i] = sqlite3_column_type(s, 5) == SQLITE_NULL
                            ? (double)NAN
                            : sqlite3_column_double(s, 5);
+        const double n_candidates = sqlite3_column_type(s, 6) == SQLITE_NULL
+                                        ? d->n_candidates
+                                        : sqlite3_column_double(s, 6);
+        d->log2_n[i] = log2(n_candidates);
+        if (!(n_candidates >= 2.0 && n_candidates <= d->n_candidates)) {
+            status =
+                TAP_FAIL(err, TAP_EFORMAT,
+                         "'%s': item %lld is ranked among %g words; expected 2 to "
+                         "readout.n_candidates = %g",
+                         r->path, (long long)d->ids[i], n_candidates, d->n_candidates);
+            break;
+        }
         assert(d->image[i] < d->n_images && d->category[i] < d->n_categories);
     }
     (void)sqlite3_finalize(s);
@@ -184,6 +196,11 @@ static int64_t find_sorted(const int64_t *values, int64_t n, int64_t value)
 int64_t tap_stats_data_item(const tap_stats_data *data, int64_t id)
 {
     return find_sorted(data->ids, data->n_items, id);
+}
+
+bool tap_stats_data_is_rank(const tap_stats_data *data, int64_t item, double rank)
+{
+    return rank >= 1.0 && rank <= round(exp2(data->log2_n[item]));
 }
 
 int32_t tap_stats_data_condition(const tap_stats_data *data, int64_t id)
@@ -226,13 +243,13 @@ static tap_status read_scores(reader *r, tap_error *err)
         if (item < 0 || c < 0 || k < 0)
             continue; /* of an excluded item */
         const double rank = sqlite3_column_double(s, 3);
-        if (!(rank >= 1.0 && rank <= d->n_candidates)) {
-            status =
-                TAP_FAIL(err, TAP_EFORMAT,
-                         "'%s': item %lld has rank %g under '%s' at depth %d; ranks "
-                         "lie between 1 and readout.n_candidates = %g",
-                         r->path, (long long)d->ids[item], rank, d->conditions[c],
-                         d->depths[k], d->n_candidates);
+        if (!tap_stats_data_is_rank(d, item, rank)) {
+            status = TAP_FAIL(
+                err, TAP_EFORMAT,
+                "'%s': item %lld has rank %g under '%s' at depth %d; its ranks "
+                "lie between 1 and %.0f",
+                r->path, (long long)d->ids[item], rank, d->conditions[c], d->depths[k],
+                exp2(d->log2_n[item]));
             break;
         }
         const size_t at =
@@ -343,6 +360,34 @@ static tap_status fact_int(int64_t *out, const reader *r, const char *key,
     if (status == TAP_OK)
         *out = value;
     return status;
+}
+
+/* *out = the place of a fact's value among words; 0 if the manifest has no such key. */
+static tap_status fact_word(int *out, const reader *r, const char *key,
+                            const char *(*name)(int), int n, tap_error *err)
+{
+    char *text = NULL;
+    TAP_TRY(tap_store_query_fact(&text, r->store, key, err));
+    int found = text ? -1 : 0;
+    for (int i = 0; text && i < n; i++)
+        if (strcmp(text, name(i)) == 0)
+            found = i;
+    tap_status status = TAP_OK;
+    if (found < 0)
+        status = bad_fact(r, key, text, "a word that this tapetum knows", err);
+    tap_free(text);
+    *out = found;
+    return status;
+}
+
+static const char *candidates_name(int i)
+{
+    return tap_candidates_name((tap_candidates)i);
+}
+
+static const char *state_name(int i)
+{
+    return tap_state_name((tap_readout)i);
 }
 
 static int32_t find_condition(const tap_stats_data *d, const char *name, size_t n_bytes)
@@ -468,6 +513,12 @@ static tap_status read_settings(reader *r, tap_error *err)
                         "so ranks cannot be normalised",
                         r->path);
     d->n_candidates = (double)n_candidates;
+    int word = 0;
+    TAP_TRY(fact_word(&word, r, "readout.candidates", candidates_name,
+                      TAP_CANDIDATES_OWN_PARTS + 1, err));
+    d->candidates = (tap_candidates)word;
+    TAP_TRY(fact_word(&word, r, "readout.state", state_name, TAP_READOUT_KEY + 1, err));
+    d->state = (tap_readout)word;
     TAP_TRY(fact_int(&d->bootstrap, r, "stats.bootstrap", 10000, 1000000, err));
     TAP_TRY(fact_int(&d->seed, r, "stats.seed", 1, INT64_C(999999999999), err));
     char *text = NULL;
@@ -550,6 +601,33 @@ tap_status tap_stats_data_read(tap_stats_data *out, const tap_store *store,
     return status;
 }
 
+tap_status tap_stats_data_put_among(tap_buffer *out, const tap_stats_data *data,
+                                    tap_error *err)
+{
+    static const char *const what[] = {[TAP_CANDIDATES_VOCABULARY] = "words",
+                                       [TAP_CANDIDATES_PARTS] = "part names",
+                                       [TAP_CANDIDATES_OWN_PARTS] =
+                                           "part names of the same object class"};
+    double least = data->log2_n[0], most = least;
+    for (int64_t i = 1; i < data->n_items; i++) {
+        least = fmin(least, data->log2_n[i]);
+        most = fmax(most, data->log2_n[i]);
+    }
+    if (least < most)
+        TAP_TRY(tap_buffer_print(out, err, "%.0f to ", exp2(least)));
+    return tap_buffer_print(out, err, "%.0f %s", exp2(most), what[data->candidates]);
+}
+
+const char *tap_stats_data_depth_title(const tap_stats_data *data)
+{
+    static const char *const titles[] = {
+        [TAP_READOUT_RESID] = "depth of the decoder (0 enters the first block)",
+        [TAP_READOUT_HEAD] = "depth of the encoder (0 enters the first block)",
+        [TAP_READOUT_VALUE] = "block of the decoder whose values are read",
+        [TAP_READOUT_KEY] = "block of the decoder whose keys are read"};
+    return titles[data->state];
+}
+
 static void free_texts(char **texts, int32_t n)
 {
     for (int32_t i = 0; texts && i < n; i++)
@@ -564,6 +642,7 @@ void tap_stats_data_clear(tap_stats_data *data)
     tap_free(data->n_patches);
     tap_free(data->raster);
     tap_free(data->ids);
+    tap_free(data->log2_n);
     tap_free(data->condition_ids);
     free_texts(data->categories, data->n_categories);
     free_texts(data->conditions, data->n_conditions);

@@ -17,10 +17,13 @@ typedef struct tap_stats_data {
     int64_t n_all_images, n_all_items; /* rows of the tables */
     tap_exclusion *exclusions;         /* [n_exclusions] most items first */
     size_t n_exclusions;
-    double n_candidates; /* N */
-    int32_t *image;      /* [n_items] < n_images, in the order of ids */
-    int32_t *category;   /* [n_items] < n_categories: object class and label */
-    int32_t *n_patches;  /* [n_items] */
+    double n_candidates; /* N; the largest where items have sets of their own */
+    double *log2_n; /* [n_items] log2 of the words that each label is ranked among */
+    tap_candidates candidates; /* what these are */
+    tap_readout state;         /* what is read: depths are its depths or blocks */
+    int32_t *image;            /* [n_items] < n_images, in the order of ids */
+    int32_t *category;         /* [n_items] < n_categories: object class and label */
+    int32_t *n_patches;        /* [n_items] */
     double *raster; /* [n_items] mean place in reading order, 0 .. 1; NaN unknown */
     int64_t *ids;   /* [n_items] rising, of the table */
     int64_t *condition_ids; /* [n_conditions] rising, of the table */
@@ -61,8 +64,18 @@ TAP_NODISCARD tap_status tap_stats_data_put_strata(tap_stats_data *data,
                                                    const int32_t *objects,
                                                    tap_error *err);
 
+/* Appends what ranks are among: "896 words", "12 part names", "4 to 9 part names of the same
+ * object class". */
+TAP_NODISCARD tap_status tap_stats_data_put_among(tap_buffer *out,
+                                                  const tap_stats_data *data,
+                                                  tap_error *err);
+/* What a depth is: "depth of the decoder (0 enters the first block)" ... */
+const char *tap_stats_data_depth_title(const tap_stats_data *data);
+
 /* Index of an item, condition or depth of the tables; -1 if it is not among the scored. */
 int64_t tap_stats_data_item(const tap_stats_data *data, int64_t id);
+/* Whether a rank of an item lies between 1 and its number of candidates. */
+bool tap_stats_data_is_rank(const tap_stats_data *data, int64_t item, double rank);
 int32_t tap_stats_data_condition(const tap_stats_data *data, int64_t id);
 int32_t tap_stats_data_depth(const tap_stats_data *data, int64_t depth);
 

@@ -12,10 +12,10 @@ static const char *const SQL[] = {
     "INSERT INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "INSERT INTO thumbnail VALUES (?, ?, ?, ?)",
     "INSERT INTO patch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "INSERT INTO outline VALUES (?, ?)",
     "INSERT OR IGNORE INTO label_form VALUES (?, ?, ?, ?)",
-    "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "INSERT INTO control_set VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "INSERT INTO control VALUES (?, ?, ?, ?)",
     "INSERT INTO rank VALUES (?, ?, ?)",
@@ -118,6 +118,23 @@ static tap_status put_depths(tap_store *store, const tap_store_spec *spec,
     return status;
 }
 
+static tap_status put_candidates(tap_store *store, const tap_store_spec *spec,
+                                 tap_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    TAP_TRY(tap_sql_prepare(&statement, store->db, store->path,
+                            "INSERT INTO candidate VALUES (?, ?)", err));
+    tap_status status = TAP_OK;
+    for (size_t i = 0; status == TAP_OK && i < spec->n_candidates; i++) {
+        tap_row r = {.store = store, .statement = statement};
+        tap_row_text(&r, spec->candidates[i].object);
+        tap_row_text(&r, spec->candidates[i].label);
+        status = tap_row_end(&r, err);
+    }
+    (void)sqlite3_finalize(statement);
+    return status;
+}
+
 static tap_status create(tap_store *store, const tap_store_spec *spec, tap_error *err)
 {
     char pragmas[96];
@@ -128,7 +145,8 @@ static tap_status create(tap_store *store, const tap_store_spec *spec, tap_error
     TAP_TRY(tap_sql_run(store->db, store->path, tap_store_schema, err));
     TAP_TRY(put_facts(store, spec, true, err));
     TAP_TRY(put_conditions(store, spec, err));
-    return put_depths(store, spec, err);
+    TAP_TRY(put_depths(store, spec, err));
+    return put_candidates(store, spec, err);
 }
 
 /* Up to three differences in words, and how many there are. */

@@ -25,7 +25,7 @@
 #include "tensor/kernels.h"
 
 enum {
-    TAP_STORE_VERSION = 2,
+    TAP_STORE_VERSION = 3,
     TAP_STORE_ITEMS_PER_IMAGE = 100000, /* item id = image id * this + ordinal */
     TAP_STORE_SETS_PER_ITEM = 100,      /* control set id = item id * this + place */
     TAP_MAX_CONTROL_SEEDS = 8,          /* place = control * this + seed */
@@ -40,9 +40,15 @@ typedef struct tap_store_condition {
     uint64_t hash;    /* of the canonical text */
 } tap_store_condition;
 
+/* A name that labels are ranked among: a label that parts of an object class have. */
+typedef struct tap_store_candidate {
+    const char *object, *label;
+} tap_store_candidate;
+
 /* What a database is of. Facts with identity must be the same when it is opened again; the
- * others are replaced. "readout.n_candidates" (N of the scores) must be among them for
- * stats; keys that begin with "run." tell how rows were made (threads, shard, version). */
+ * others are replaced. "readout.n_candidates" (the largest N of the scores) must be among
+ * them for stats; keys that begin with "run." tell how rows were made (threads, shard,
+ * version). */
 typedef struct tap_store_spec {
     const tap_fact *facts; /* [n_facts] */
     size_t n_facts;
@@ -50,6 +56,9 @@ typedef struct tap_store_spec {
     size_t n_conditions;
     const int32_t *depths; /* [n_depths] rising: the first axis of ranks */
     size_t n_depths;
+    const tap_store_candidate
+        *candidates; /* [n_candidates] distinct; closed sets alone */
+    size_t n_candidates;
 } tap_store_spec;
 
 /* Opens or creates for writing. An existing database must be of the same experiment.
@@ -111,6 +120,8 @@ typedef struct tap_store_item {
     const float *coverage;  /* [n_patches], may be NULL */
     int64_t n_patches;
     double raster_frac; /* mean place of its patches in reading order, 0 .. 1; NaN */
+    int64_t
+        n_candidates; /* words or names that its label is ranked among; 0: unknown */
     const int32_t
         *outline; /* [n_outline] rings as image/outline.h has them; may be NULL */
     size_t n_outline;

@@ -155,6 +155,10 @@ tap_status tap_store_put_item(tap_store *store, const tap_store_item *item,
     tap_row_blob(&r, item->patches, n * sizeof *item->patches);
     tap_row_blob(&r, item->coverage, n * sizeof *item->coverage);
     tap_row_real(&r, item->raster_frac);
+    if (item->n_candidates > 0)
+        tap_row_int(&r, item->n_candidates);
+    else
+        tap_row_real(&r, (double)NAN);
     tap_row_text(&r, item->excluded);
     TAP_TRY(tap_row_end(&r, err));
     if (item->n_outline == 0)
@@ -204,6 +208,7 @@ tap_status tap_store_put_score(tap_store *store, int64_t ordinal,
     tap_row_real(&r, score->score.median_rank);
     tap_row_real(&r, score->score.mean_log2_rank);
     tap_row_real(&r, score->score.auc_loc);
+    tap_row_real(&r, score->score.gap);
     tap_row_real(&r, score->null_best_rank);
     tap_row_real(&r, score->null_log2_rank);
     tap_row_real(&r, score->null_percentile);

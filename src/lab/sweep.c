@@ -23,6 +23,7 @@ static tap_status parse_conditions(tap_sweep *sweep, tap_error *err)
         tap_alloc(&sweep->conditions, n, sizeof(tap_condition *), "conditions", err));
     TAP_TRY(tap_alloc(&sweep->texts, n, sizeof(char *), "conditions", err));
     sweep->n_conditions = (int64_t)n;
+    const bool head = e->readout.state == TAP_READOUT_HEAD;
     for (size_t c = 0; c < n; c++) {
         const tap_condition_spec *spec = &e->conditions[c];
         const tap_status status =
@@ -30,24 +31,51 @@ static tap_status parse_conditions(tap_sweep *sweep, tap_error *err)
         if (status != TAP_OK)
             return tap_wrap(err, status, "condition '%s' (line %lld of '%s')",
                             spec->name, (long long)spec->line, e->path);
+        if (head && !tap_condition_is_of_encoder(sweep->conditions[c]))
+            return TAP_FAIL(err, TAP_EINVAL,
+                            "condition '%s' (line %lld of '%s') acts behind the "
+                            "encoder, which is all that 'state: head' reads: it would "
+                            "change nothing; take it out, or read another state",
+                            spec->name, (long long)spec->line, e->path);
         TAP_TRY(tap_condition_print(&sweep->texts[c], sweep->conditions[c], err));
     }
     return TAP_OK;
 }
 
+/* What states are compared with, and how they are brought there. */
+static tap_status open_readout(tap_sweep *sweep, tap_error *err)
+{
+    const tap_model *m = sweep->model;
+    const tap_experiment *e = sweep->experiment;
+    const bool embed = e->readout.matrix == TAP_MATRIX_EMBED;
+    sweep->n_states = tap_source_n_states(m, e->readout.state);
+    sweep->words = embed ? &m->embed : &m->head;
+    if (e->readout.translator)
+        TAP_TRY(tap_translator_open(&sweep->translator, e->readout.translator,
+                                    m->spec.lm.stack.d_model, m->spec.lm.stack.n_blocks,
+                                    err));
+    if (!embed)
+        return TAP_OK;
+    float *row = NULL;
+    TAP_TRY(tap_alloc(&sweep->word_scale, (size_t)m->embed.shape[0],
+                      sizeof *sweep->word_scale, "word norms", err));
+    TAP_TRY(tap_alloc(&row, (size_t)m->embed.shape[1], sizeof *row, "word norms", err));
+    tap_vocab_inverse_norms(sweep->word_scale, &m->embed, row);
+    tap_free(row);
+    return TAP_OK;
+}
+
 static tap_status read_depths(tap_sweep *sweep, tap_error *err)
 {
-    const int n_blocks = sweep->model->spec.lm.stack.n_blocks;
-    TAP_TRY(tap_alloc(&sweep->depth_bits, (size_t)tap_bits_words(n_blocks + 1),
-                      sizeof(uint64_t), "depths", err));
-    TAP_TRY(tap_alloc(&sweep->depths, (size_t)n_blocks + 1, sizeof(int32_t), "depths",
-                      err));
-    TAP_TRY(tap_experiment_depths(sweep->depth_bits, sweep->experiment, n_blocks, err));
-    TAP_TRY(tap_alloc(&sweep->top_bits, (size_t)tap_bits_words(n_blocks + 1),
-                      sizeof(uint64_t), "depths", err));
-    TAP_TRY(
-        tap_experiment_top_depths(sweep->top_bits, sweep->experiment, n_blocks, err));
-    for (int d = 0; d <= n_blocks; d++) {
+    const int n = sweep->n_states;
+    TAP_TRY(tap_alloc(&sweep->depth_bits, (size_t)tap_bits_words(n), sizeof(uint64_t),
+                      "depths", err));
+    TAP_TRY(tap_alloc(&sweep->depths, (size_t)n, sizeof(int32_t), "depths", err));
+    TAP_TRY(tap_experiment_depths(sweep->depth_bits, sweep->experiment, n, err));
+    TAP_TRY(tap_alloc(&sweep->top_bits, (size_t)tap_bits_words(n), sizeof(uint64_t),
+                      "depths", err));
+    TAP_TRY(tap_experiment_top_depths(sweep->top_bits, sweep->experiment, n, err));
+    for (int d = 0; d < n; d++) {
         const bool is_read = tap_bits_get(sweep->depth_bits, d);
         if (is_read)
             sweep->depths[sweep->n_depths++] = d;
@@ -60,6 +88,8 @@ static tap_status read_depths(tap_sweep *sweep, tap_error *err)
 /* Facts that the sweep adds to those of the experiment. */
 typedef struct fact_texts {
     char n_candidates[24], threads[24], shard[48], size[160];
+    char
+        candidates[TAP_SHA256_TEXT_BYTES]; /* hash of all names that are ranked among */
 } fact_texts;
 
 static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *sweep)
@@ -67,7 +97,7 @@ static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *swe
     const tap_spec *spec = &sweep->model->spec;
     const tap_preprocess_spec *p = &spec->preprocess;
     (void)snprintf(texts->n_candidates, sizeof texts->n_candidates, "%lld",
-                   (long long)spec->lm.d_vocab);
+                   (long long)sweep->counts.n_candidates);
     (void)snprintf(texts->threads, sizeof texts->threads, "%d",
                    sweep->options.n_threads);
     (void)snprintf(texts->shard, sizeof texts->shard, "%d/%d", sweep->options.shard,
@@ -81,6 +111,7 @@ static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *swe
         p->side_px, p->patch_px, (int)p->filter, (int)p->order, p->rescale);
     const tap_fact own[] = {
         {"readout.n_candidates", texts->n_candidates, true},
+        {"readout.candidate_names", sweep->sets.sha256, true},
         {"model.family", spec->family, true},
         {"model.hash", tap_weights_hash(sweep->model->weights), true},
         {"model.preprocess", texts->size, true},
@@ -120,7 +151,9 @@ static tap_status open_store(tap_sweep *sweep, const char *path, tap_error *err)
                                  .conditions = conditions,
                                  .n_conditions = (size_t)sweep->n_conditions,
                                  .depths = sweep->depths,
-                                 .n_depths = sweep->n_depths};
+                                 .n_depths = sweep->n_depths,
+                                 .candidates = sweep->sets.names,
+                                 .n_candidates = sweep->sets.n_names};
     return tap_store_open(&sweep->store, path, &spec, err);
 }
 
@@ -143,23 +176,12 @@ static tap_status count_done(tap_sweep *sweep, tap_error *err)
     return TAP_OK;
 }
 
-/* What an experiment file may say and this version does not do is refused, not skipped. */
-static tap_status check_supported(const tap_experiment *e, tap_error *err)
+static tap_status check_model(const tap_experiment *e, tap_error *err)
 {
-    const char *what = NULL;
     if (!e->model)
         return TAP_FAIL(err, TAP_EINVAL,
                         "the experiment '%s' names no model; add 'model: DIRECTORY'",
                         e->path);
-    if (e->labels.multi_token == TAP_MULTI_SEQUENCE)
-        what = "labels.multi_token sequence";
-    else if (e->readout.candidates != TAP_CANDIDATES_VOCABULARY)
-        what = "readout.candidates other than vocabulary";
-    if (what)
-        return TAP_FAIL(
-            err, TAP_EUNSUPPORTED,
-            "the experiment '%s' asks for %s, which this version does not do", e->path,
-            what);
     return TAP_OK;
 }
 
@@ -181,7 +203,7 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
         sweep->options.n_shards = 1;
     if (sweep->options.memory_bytes == 0)
         sweep->options.memory_bytes = tap_memory_installed() / 4;
-    TAP_TRY_OUT(check_supported(experiment, err));
+    TAP_TRY_OUT(check_model(experiment, err));
     TAP_TRY_OUT(parse_conditions(sweep, err));
     TAP_TRY_OUT(
         tap_dataset_open(&sweep->dataset, &experiment->data, options->reading, err));
@@ -196,7 +218,13 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     if (experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
         experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL])
         TAP_TRY_OUT(tap_survey_permute(&sweep->survey, &sweep->labels, err));
+    TAP_TRY_OUT(tap_candidate_sets_make(&sweep->sets, &sweep->labels, &sweep->survey,
+                                        experiment->readout.candidates, err));
+    TAP_TRY_OUT(open_readout(sweep, err));
     TAP_TRY_OUT(read_depths(sweep, err));
+    sweep->counts.n_depths = (int64_t)sweep->n_depths;
+    sweep->counts.n_candidates =
+        sweep->sets.n ? sweep->sets.most : sweep->words->shape[0];
 out:
     if (status == TAP_OK)
         *out = sweep;
@@ -237,6 +265,9 @@ void tap_sweep_close(tap_sweep *sweep)
     tap_free(sweep->depth_bits);
     tap_free(sweep->top_bits);
     tap_free(sweep->depths);
+    tap_free(sweep->word_scale);
+    tap_translator_close(sweep->translator);
+    tap_candidate_sets_clear(&sweep->sets);
     tap_labels_clear(&sweep->labels);
     tap_survey_clear(&sweep->survey);
     tap_dataset_close(sweep->dataset);
@@ -269,16 +300,22 @@ static tap_status fail_memory(const tap_sweep *sweep, const tap_sweep_batch *b,
         (double)sweep->options.memory_bytes / 0x1p20);
 }
 
-static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *err)
+static tap_sweep_setup setup_of(tap_sweep *sweep)
 {
-    const tap_sweep_setup setup = {
+    return (tap_sweep_setup){
         .experiment = sweep->experiment,
         .model = sweep->model,
         .dataset = sweep->dataset,
         .labels = &sweep->labels,
         .conditions = sweep->conditions,
         .n_conditions = sweep->n_conditions,
-        .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL};
+        .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL,
+        .sets = &sweep->sets};
+}
+
+static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *err)
+{
+    const tap_sweep_setup setup = setup_of(sweep);
     const int64_t n_images = tap_dataset_count(sweep->dataset);
     bool fits = true;
     for (; sweep->next < n_images && fits; sweep->next++) {
@@ -339,14 +376,7 @@ tap_status tap_sweep_dry_run(tap_sweep_counts *out, tap_experiment *experiment,
     tap_status status = tap_alloc(&b, 1, sizeof *b, "a batch", err);
     if (status != TAP_OK)
         goto out;
-    const tap_sweep_setup setup = {
-        .experiment = experiment,
-        .model = sweep->model,
-        .dataset = sweep->dataset,
-        .labels = &sweep->labels,
-        .conditions = sweep->conditions,
-        .n_conditions = sweep->n_conditions,
-        .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL};
+    const tap_sweep_setup setup = setup_of(sweep);
     tap_sweep_counts *counts = &sweep->counts;
     for (int64_t i = 0; i < tap_dataset_count(sweep->dataset); i++) {
         if (!is_mine(sweep, i))

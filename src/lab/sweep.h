@@ -32,7 +32,8 @@ typedef struct tap_sweep_counts {
     double seconds;                    /* of this run inside the model and the lens */
     size_t state_bytes;                /* the largest reservation so far */
     size_t memory_bytes, weight_bytes; /* allowed beside the weights; the weights */
-    int64_t n_plans; /* different runs of an image, summed over images */
+    int64_t n_plans;                /* different runs of an image, summed over images */
+    int64_t n_depths, n_candidates; /* read; words or names of the largest set */
 } tap_sweep_counts;
 
 typedef struct tap_sweep tap_sweep;

@@ -61,7 +61,8 @@ bool tap_sweep_needs_survey(const tap_experiment *experiment)
 {
     return experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
            experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL] ||
-           experiment->controls[TAP_CONTROL_MISMATCHED_IMAGE];
+           experiment->controls[TAP_CONTROL_MISMATCHED_IMAGE] ||
+           experiment->readout.candidates != TAP_CANDIDATES_VOCABULARY;
 }
 
 const tap_sweep_rows *tap_sweep_rows_of(const tap_sweep_image *image,
@@ -136,6 +137,14 @@ static tap_status find_label(tap_sweep_item *item, const tap_sweep_setup *setup,
     if (!item->excluded && label->excluded)
         return tap_text_copy(&item->excluded, label->excluded, strlen(label->excluded),
                              err);
+    if (item->excluded ||
+        setup->experiment->readout.candidates == TAP_CANDIDATES_VOCABULARY)
+        return TAP_OK;
+    item->candidates = tap_candidate_sets_find(setup->sets, item->object);
+    if (!item->candidates || item->candidates->n < 2)
+        return tap_text_format(&item->excluded, err,
+                               "its set of candidates has no other name that this "
+                               "model can score");
     return TAP_OK;
 }
 

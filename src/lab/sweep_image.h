@@ -4,9 +4,8 @@
 
 #include "hook/plan.h"
 #include "image/outline.h"
+#include "lab/candidate.h"
 #include "lab/dataset.h"
-#include "lab/label.h"
-#include "lab/survey.h"
 #include "read/scene.h"
 
 /* What goes through the model for an image: its photo, and what controls put in its place.
@@ -51,8 +50,9 @@ typedef struct tap_sweep_item {
     int64_t n_patches;
     tap_outline outline;
     double
-        raster_frac;   /* mean place of the patches in reading order; NaN without any */
-    int64_t label;     /* index of its label in the sweep's labels */
+        raster_frac; /* mean place of the patches in reading order; NaN without any */
+    int64_t label;   /* index of its label in the sweep's labels */
+    const tap_candidate_set *candidates; /* NULL: the vocabulary */
     int64_t *variants; /* [n_conditions] which plan of the image each condition is */
     tap_sweep_other other; /* where a control or a condition names it */
     tap_sweep_set *sets;   /* [n_sets] its controls */
@@ -84,7 +84,7 @@ typedef struct tap_sweep_image {
         tap_sequence sequence; /* of words alone */
     } sources[TAP_N_SOURCES];
 
-    /* The one list of rows of the photo that items and controls read, and of those of other
+    /* The one list of rows of the photo that items and controls rank, and of those of other
      * sources: the items' own patches. */
     tap_sweep_rows rows, own_rows;
 } tap_sweep_image;
@@ -97,10 +97,11 @@ typedef struct tap_sweep_setup {
     tap_labels *labels;               /* grows with new words */
     tap_condition *const *conditions; /* [n_conditions] parsed */
     int64_t n_conditions;
-    const tap_survey *survey; /* of the data; NULL when no control needs it */
+    const tap_survey *survey;       /* of the data; NULL when nothing needs it */
+    const tap_candidate_sets *sets; /* empty: labels are ranked in the vocabulary */
 } tap_sweep_setup;
 
-/* Whether the controls asked for draw from the whole data. */
+/* Whether controls or candidates are drawn from the whole data. */
 bool tap_sweep_needs_survey(const tap_experiment *experiment);
 
 /* Whether a plan leaves the encoder as it is. */

@@ -5,7 +5,6 @@
 #include "lab/store.h"
 #include "lab/sweep.h"
 #include "lab/sweep_image.h"
-#include "read/lens.h"
 
 enum { TAP_SWEEP_BATCH = 64 };
 
@@ -17,6 +16,11 @@ struct tap_sweep {
     tap_store *store;
     tap_survey survey;
     tap_labels labels;
+    tap_candidate_sets sets;    /* empty: the vocabulary */
+    tap_translator *translator; /* NULL: none */
+    const tap_tensor *words;    /* [n_words][d] that states are compared with */
+    float *word_scale;          /* [n_words], or NULL */
+    int n_states;               /* of the readout's kind that the model has */
     tap_condition **conditions; /* [n_conditions] */
     char **texts;               /* canonical */
     int64_t n_conditions;
@@ -41,7 +45,8 @@ typedef struct tap_sweep_batch {
     int64_t n_runs, n_plans; /* plans of the image that has most */
     int64_t run_of[TAP_SWEEP_BATCH][TAP_N_SOURCES]; /* index in runs; -1: none */
     tap_lens *lens;
-    tap_lens *words; /* top words; NULL when none are kept */
+    tap_lens *words;    /* top words; NULL when none are kept */
+    tap_source *source; /* NULL: the lenses watch the residual stream themselves */
     tap_receipts receipts;
 } tap_sweep_batch;
 
@@ -64,6 +69,32 @@ TAP_NODISCARD tap_status tap_sweep_batch_fits(bool *fits, const tap_sweep *sweep
 TAP_NODISCARD tap_status tap_sweep_batch_run(tap_sweep_batch *b, tap_sweep *sweep,
                                              tap_error *err);
 void tap_sweep_batch_free(tap_sweep_batch *b);
+
+/* Whether something is measured over all image tokens. */
+bool tap_sweep_locates(const tap_sweep *sweep);
+/* Words or names that an item's label is ranked among. */
+int64_t tap_sweep_n_candidates(const tap_sweep *sweep, const tap_sweep_item *item);
+
+/* One item of a batch that was run, in one picture, under one plan, at one depth. */
+typedef struct tap_sweep_view {
+    const tap_sweep *sweep;
+    const tap_sweep_batch *batch;
+    int64_t index; /* of the image in the batch */
+    const tap_sweep_item *item;
+    tap_sweep_source source;
+    int64_t variant; /* plan of the image */
+    size_t depth;    /* index in the sweep's depths */
+} tap_sweep_view;
+
+/* ranks [n_patches] of a label at patches that are read, by its best form: in the
+ * vocabulary, or among the names of the item's set. A label that is not in the set takes the
+ * place of the item's own. scratch [names of the largest set]. */
+void tap_sweep_rank(float *ranks, const tap_sweep_view *view, int64_t label,
+                    const int32_t *patches, int64_t n_patches, float *scratch);
+/* logits, log_ps [n_image] of the item's label at all image tokens of the photo; either may
+ * be NULL. p is the softmax over the words that the label is ranked among. */
+void tap_sweep_locate(float *logits, float *log_ps, const tap_sweep_view *view,
+                      float *scratch);
 
 /* Writes image `index` of a batch that was run, as one transaction. */
 TAP_NODISCARD tap_status tap_sweep_put_image(tap_sweep *sweep, const tap_sweep_batch *b,

@@ -4,31 +4,72 @@
 
 #include <math.h>
 
-/* ranks [n_depths][n_sets] of the sets of an item under a condition; NaN where it is not
- * read. */
-static void rank_sets(double *ranks, const tap_sweep *sweep, const tap_sweep_batch *b,
-                      int64_t index, const tap_sweep_item *item, int64_t c)
+/* What scoring an item takes: one list of patches long. */
+typedef struct bench {
+    float *ranks;           /* [n_image] of the patches of a set */
+    float *logits, *log_ps; /* [n_image]; NULL: not measured */
+    float *scores;          /* [names of the largest set] */
+    float *patch_ranks;     /* [n_depths][n_patches] */
+    double *set_ranks;      /* [n_sets] */
+} bench;
+
+static void bench_clear(bench *b)
 {
-    const tap_sweep_image *image = &b->images[index];
-    const int64_t n_labels = (int64_t)sweep->labels.n_ids;
-    const int64_t variant = item->variants[c];
+    tap_free(b->ranks);
+    tap_free(b->logits);
+    tap_free(b->log_ps);
+    tap_free(b->scores);
+    tap_free(b->patch_ranks);
+    tap_free(b->set_ranks);
+}
+
+static tap_status bench_open(bench *out, const tap_sweep *sweep,
+                             const tap_sweep_image *image, const tap_sweep_item *item,
+                             tap_error *err)
+{
+    const bool *locate = sweep->experiment->readout.locate;
+    const size_t n = (size_t)image->scene.sequence.n_image;
+    const char *what = "scores";
+    bench b = {0};
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&b.ranks, n, sizeof *b.ranks, what, err));
+    if (locate[TAP_LOCATE_AUC])
+        TAP_TRY_OUT(tap_alloc(&b.logits, n, sizeof *b.logits, what, err));
+    if (locate[TAP_LOCATE_GAP])
+        TAP_TRY_OUT(tap_alloc(&b.log_ps, n, sizeof *b.log_ps, what, err));
+    TAP_TRY_OUT(
+        tap_alloc(&b.scores, (size_t)sweep->sets.most, sizeof *b.scores, what, err));
+    TAP_TRY_OUT(tap_alloc(&b.patch_ranks, sweep->n_depths * (size_t)item->n_patches,
+                          sizeof *b.patch_ranks, what, err));
+    TAP_TRY_OUT(tap_alloc(&b.set_ranks, item->n_sets, sizeof *b.set_ranks, what, err));
+out:
+    if (status == TAP_OK)
+        *out = b;
+    else
+        bench_clear(&b);
+    return status;
+}
+
+/* b->set_ranks: the best rank of each set of an item; NaN where it is not read. */
+static void rank_sets(bench *b, const tap_sweep_view *item_view)
+{
+    const tap_sweep_item *item = item_view->item;
+    const tap_sweep_image *image = &item_view->batch->images[item_view->index];
     for (size_t s = 0; s < item->n_sets; s++) {
         const tap_sweep_set *set = &item->sets[s];
-        const tap_sweep_rows *rows = tap_sweep_rows_of(image, set->source);
-        const bool is_read =
-            !set->excluded && (set->source != TAP_SOURCE_WORDS ||
-                               tap_sweep_plan_is_lm_only(image->plans[variant]));
-        for (size_t d = 0; d < sweep->n_depths; d++)
-            ranks[d * item->n_sets + s] = (double)NAN;
-        if (!is_read)
+        b->set_ranks[s] = (double)NAN;
+        if (set->excluded ||
+            (set->source == TAP_SOURCE_WORDS &&
+             !tap_sweep_plan_is_lm_only(image->plans[item_view->variant])))
             continue;
-        const tap_label *label = &sweep->labels.labels[set->label];
-        const float *values =
-            tap_lens_ranks(b->lens, b->run_of[index][set->source], variant);
-        for (size_t d = 0; d < sweep->n_depths; d++)
-            ranks[d * item->n_sets + s] = tap_probe_best(
-                values + (int64_t)d * rows->n * n_labels, n_labels, label->columns,
-                label->n_columns, set->patches, set->n_patches, rows->row_of);
+        tap_sweep_view view = *item_view;
+        view.source = set->source;
+        tap_sweep_rank(b->ranks, &view, set->label, set->patches, set->n_patches,
+                       b->scores);
+        float best = b->ranks[0];
+        for (int64_t p = 1; p < set->n_patches; p++)
+            best = b->ranks[p] < best ? b->ranks[p] : best;
+        b->set_ranks[s] = (double)best;
     }
 }
 
@@ -91,56 +132,39 @@ static tap_status score_item(tap_sweep *sweep, const tap_sweep_batch *b, int64_t
                              tap_error *err)
 {
     const tap_sweep_image *image = &b->images[index];
-    const int64_t run_index = b->run_of[index][TAP_SOURCE_PHOTO];
-    const tap_label *label = &sweep->labels.labels[item->label];
-    const int64_t n_labels = (int64_t)sweep->labels.n_ids;
-    const int64_t n_image = image->scene.sequence.n_image;
-    const int64_t variant = item->variants[c];
-    const float *ranks = tap_lens_ranks(b->lens, run_index, variant);
-    const float *logits = tap_lens_logits(b->lens, run_index, variant);
-    float *patch_ranks = NULL;
-    double *set_ranks = NULL;
-    int64_t *places = NULL, *images = NULL;
+    bench w = {0};
     tap_status status = TAP_OK;
-    TAP_TRY_OUT(tap_alloc(&patch_ranks, sweep->n_depths * (size_t)item->n_patches,
-                          sizeof *patch_ranks, "scores", err));
-    TAP_TRY_OUT(
-        tap_alloc(&places, (size_t)item->n_patches, sizeof *places, "scores", err));
-    TAP_TRY_OUT(
-        tap_alloc(&images, (size_t)item->n_patches, sizeof *images, "scores", err));
-    TAP_TRY_OUT(tap_alloc(&set_ranks, sweep->n_depths * item->n_sets, sizeof *set_ranks,
-                          "scores", err));
-    rank_sets(set_ranks, sweep, b, index, item, c);
-    for (int64_t p = 0; p < item->n_patches; p++) {
-        images[p] = item->patches[p];
-        places[p] = image->rows.row_of[item->patches[p]];
-    }
+    TAP_TRY(bench_open(&w, sweep, image, item, err));
     for (size_t d = 0; d < sweep->n_depths; d++) {
-        const tap_probe_input input = {
-            .ranks = ranks + (int64_t)d * image->rows.n * n_labels,
-            .logits = logits + (int64_t)d * n_image * n_labels,
-            .n_labels = n_labels,
-            .n_image = n_image,
-            .forms = label->columns,
-            .n_forms = label->n_columns,
-            .rows = places,
-            .images = images,
-            .n_patches = item->n_patches};
+        const tap_sweep_view view = {.sweep = sweep,
+                                     .batch = b,
+                                     .index = index,
+                                     .item = item,
+                                     .source = TAP_SOURCE_PHOTO,
+                                     .variant = item->variants[c],
+                                     .depth = d};
+        float *ranks = w.patch_ranks + (int64_t)d * item->n_patches;
+        tap_sweep_rank(ranks, &view, item->label, item->patches, item->n_patches,
+                       w.scores);
+        if (w.logits || w.log_ps)
+            tap_sweep_locate(w.logits, w.log_ps, &view, w.scores);
+        rank_sets(&w, &view);
+        const tap_probe_input input = {.ranks = ranks,
+                                       .patches = item->patches,
+                                       .n_patches = item->n_patches,
+                                       .n_image = image->scene.sequence.n_image,
+                                       .logits = w.logits,
+                                       .log_ps = w.log_ps};
         tap_store_score row = {.condition = (int32_t)c, .depth = sweep->depths[d]};
-        TAP_TRY_OUT(tap_probe_run(
-            &row.score, patch_ranks + (int64_t)d * item->n_patches, &input, err));
-        put_null(&row, item, set_ranks + d * item->n_sets);
+        TAP_TRY_OUT(tap_probe_run(&row.score, &input, err));
+        put_null(&row, item, w.set_ranks);
         TAP_TRY_OUT(tap_store_put_score(sweep->store, ordinal, &row, err));
-        TAP_TRY_OUT(put_controls(sweep, item, ordinal, c, d,
-                                 set_ranks + d * item->n_sets, err));
+        TAP_TRY_OUT(put_controls(sweep, item, ordinal, c, d, w.set_ranks, err));
     }
-    TAP_TRY_OUT(tap_store_put_ranks(sweep->store, ordinal, (int32_t)c, patch_ranks,
+    TAP_TRY_OUT(tap_store_put_ranks(sweep->store, ordinal, (int32_t)c, w.patch_ranks,
                                     item->n_patches, err));
 out:
-    tap_free(patch_ranks);
-    tap_free(set_ranks);
-    tap_free(places);
-    tap_free(images);
+    bench_clear(&w);
     return status;
 }
 
@@ -218,19 +242,21 @@ static tap_status put_places(tap_sweep *sweep, const tap_sweep_image *image,
 static tap_status put_item(tap_sweep *sweep, const tap_sweep_item *item,
                            int64_t ordinal, tap_error *err)
 {
-    const tap_store_item row = {.ordinal = ordinal,
-                                .object_id = item->object_id,
-                                .object = item->object,
-                                .part = item->part->name,
-                                .label = item->part->label,
-                                .area_px = item->part->area_px,
-                                .patches = item->patches,
-                                .coverage = item->coverage,
-                                .n_patches = item->n_patches,
-                                .raster_frac = item->raster_frac,
-                                .outline = item->outline.numbers,
-                                .n_outline = item->outline.n_numbers,
-                                .excluded = item->excluded};
+    const tap_store_item row = {
+        .ordinal = ordinal,
+        .object_id = item->object_id,
+        .object = item->object,
+        .part = item->part->name,
+        .label = item->part->label,
+        .area_px = item->part->area_px,
+        .patches = item->patches,
+        .coverage = item->coverage,
+        .n_patches = item->n_patches,
+        .raster_frac = item->raster_frac,
+        .n_candidates = item->excluded ? 0 : tap_sweep_n_candidates(sweep, item),
+        .outline = item->outline.numbers,
+        .n_outline = item->outline.n_numbers,
+        .excluded = item->excluded};
     return tap_store_put_item(sweep->store, &row, err);
 }
 

@@ -274,9 +274,12 @@ static void count_blocks(tap_run_cost *cost, const tap_job *job, tap_stack stack
     }
 }
 
-static void count_states(int64_t *n_states, const tap_job *job, const tap_tree *tree)
+static void count_states(int64_t *n_states, const tap_job *job, tap_stack stack,
+                         const tap_tree *tree)
 {
-    const int64_t n_depths = job->model->spec.lm.stack.n_blocks + 1;
+    const tap_spec *spec = &job->model->spec;
+    const int64_t n_depths =
+        1 + (stack == TAP_LM ? spec->lm.stack.n_blocks : spec->vision.stack.n_blocks);
     memset(n_states, 0, (size_t)(job->n_items * n_depths) * sizeof *n_states);
     for (int depth = 0; depth <= tree->n_blocks; depth++) {
         const tap_level *level = &tree->levels[depth];
@@ -625,7 +628,8 @@ tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states, const tap_model
     outline o = {0};
     const tap_status status = make_outline(&o, &job, err);
     if (status == TAP_OK && n_states)
-        count_states(n_states, &job, o.lm);
+        count_states(n_states, &job, o.stages < 3 ? TAP_VISION : TAP_LM,
+                     o.stages < 3 ? o.vision : o.lm);
     if (status == TAP_OK)
         *out = o.cost;
     outline_clear(&o);

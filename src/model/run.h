@@ -112,8 +112,9 @@ typedef struct tap_run_cost {
 } tap_run_cost;
 
 /* The cost of tap_run with the same arguments; nothing is computed. n_states
- * [n_items][n_blocks + 1], may be NULL: how many different states of the decoder's residual
- * stream each item has at each depth, 0 below the deepest that the sink wants.
+ * [n_items][n_blocks + 1], may be NULL: how many different states of the residual stream
+ * each item has at each depth, 0 below the deepest that the sink wants: the decoder's, or
+ * the encoder's where nothing of the decoder is wanted.
  * Errors: TAP_ENOMEM. */
 TAP_NODISCARD tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states,
                                          const tap_model *model, const tap_item *items,

@@ -25,7 +25,9 @@ typedef struct group {
     size_t n_conditions, condition_capacity;
 } group;
 
-enum { RANKS, LOGITS, N_KINDS }; /* groups of rows */
+/* Groups of rows: those that are ranked in the vocabulary, and those of which only the
+ * labels' own logits are kept, with or without the softmax denominator. */
+enum { RANKS, LOGITS, N_KINDS };
 
 /* What is kept of a row: columns of 4 bytes. */
 enum {
@@ -35,10 +37,12 @@ enum {
     OUT_TOP_IDS,
     OUT_TOP_LOGITS,
     OUT_SUMS,
+    OUT_LOGIT_SUMS,
     N_OUTS
 };
 
-static const int kind_of[N_OUTS] = {[OUT_LOGITS] = LOGITS}; /* all others: RANKS */
+static const int kind_of[N_OUTS] = {
+    [OUT_LOGITS] = LOGITS, [OUT_LOGIT_SUMS] = LOGITS}; /* all others: RANKS */
 
 struct tap_lens {
     const tap_model *model;
@@ -55,8 +59,10 @@ struct tap_lens {
     tap_vocab_ask ask;
     bool whole;             /* every logit of a row matters: read/vocab */
     void *vocab_scratch;    /* of tap_vocab_read */
-    tap_tensor label_words; /* [n_labels][d], rows of the output matrix */
+    int64_t n_pieces;       /* ids of all labels or spellings, one after the other */
+    tap_tensor label_words; /* [n_pieces][d], rows of the matrix of words */
     float *label_rows;
+    float *piece_logits; /* [GROUP_ROWS][n_pieces] */
     group groups[N_KINDS];
     double flop;
 };
@@ -66,10 +72,16 @@ static int64_t rows_of(const int64_t **rows, const tap_lens *lens, int kind,
                        int64_t item)
 {
     const tap_lens_spec *s = &lens->spec;
-    if (kind == LOGITS && !s->n_logit_rows)
+    const int64_t *n = kind == LOGITS ? s->n_logit_rows : s->n_rows;
+    if (!n)
         return 0;
     *rows = kind == LOGITS ? s->logit_rows[item] : s->rows[item];
-    return kind == LOGITS ? s->n_logit_rows[item] : s->n_rows[item];
+    return n[item];
+}
+
+static bool is_read(const tap_lens_spec *s, int kind)
+{
+    return kind == LOGITS ? s->n_logit_rows != NULL : s->n_rows != NULL;
 }
 
 static tap_status alloc_results(tap_lens *lens, tap_error *err)
@@ -90,8 +102,9 @@ static tap_status alloc_results(tap_lens *lens, tap_error *err)
         TAP_TRY(tap_alloc(&lens->result[out], GROUP_ROWS, row, "a lens", err));
     }
     for (int kind = 0; kind < N_KINDS; kind++)
-        TAP_TRY(tap_alloc(&lens->groups[kind].x, GROUP_ROWS, d * sizeof(float),
-                          "a lens", err));
+        if (is_read(&lens->spec, kind))
+            TAP_TRY(tap_alloc(&lens->groups[kind].x, GROUP_ROWS, d * sizeof(float),
+                              "a lens", err));
     return TAP_OK;
 }
 
@@ -114,15 +127,17 @@ static tap_lens describe(const tap_model *model, const tap_kernels *kernels,
                              .spellings = s->spellings,
                              .n_spellings = n,
                              .n_top = s->n_top}};
-    assert(s->n_states <= TAP_MAX_BLOCKS + 1);
-    for (int i = 0; i < s->n_states; i++)
-        lens.depths[lens.n_depths++] = i;
-    for (int depth = 0; !s->n_states && depth <= model->spec.lm.stack.n_blocks; depth++)
-        if (tap_bits_get(s->depths, depth))
-            lens.depths[lens.n_depths++] = depth;
-    lens.width[OUT_RANKS] = n;
-    lens.width[OUT_LOGITS] = s->n_labels;
-    if (lens.whole) {
+    const int n_states = s->n_states ? s->n_states : model->spec.lm.stack.n_blocks + 1;
+    assert(n_states <= TAP_MAX_BLOCKS + 1);
+    for (int i = 0; i < n_states; i++)
+        if (!s->depths || tap_bits_get(s->depths, i))
+            lens.depths[lens.n_depths++] = i;
+    if (is_read(s, LOGITS)) {
+        lens.width[OUT_LOGITS] = n;
+        lens.width[OUT_LOGIT_SUMS] = s->logit_sums;
+    }
+    lens.width[OUT_RANKS] = is_read(s, RANKS) ? n : 0;
+    if (lens.whole && is_read(s, RANKS)) {
         lens.width[OUT_SCORES] = n;
         lens.width[OUT_TOP_IDS] = lens.width[OUT_TOP_LOGITS] = s->n_top;
         lens.width[OUT_SUMS] = 1;
@@ -132,13 +147,50 @@ static tap_lens describe(const tap_model *model, const tap_kernels *kernels,
     return lens;
 }
 
+/* Ids of all labels or spellings, one after the other. */
+static int64_t count_ids(const tap_lens_spec *s)
+{
+    int64_t n = s->spellings ? 0 : s->n_labels;
+    for (int64_t i = 0; s->spellings && i < s->n_spellings; i++)
+        n += s->spellings[i].n_ids;
+    return n;
+}
+
+/* Whether the LOGITS rows' product is not yet what is kept of them. */
+static bool folds(const tap_lens_spec *s)
+{
+    return s->spellings || s->word_scale;
+}
+
+static tap_vocab_ask sums_ask(const tap_lens *lens)
+{
+    tap_vocab_ask ask = lens->ask;
+    ask.n_spellings = ask.n_top = 0;
+    return ask;
+}
+
+static size_t vocab_bytes(const tap_lens *lens)
+{
+    const tap_vocab_ask sums = sums_ask(lens);
+    return lens->whole && is_read(&lens->spec, RANKS)
+               ? tap_vocab_scratch_bytes(&lens->ask, GROUP_ROWS)
+           : lens->spec.logit_sums ? tap_vocab_scratch_bytes(&sums, GROUP_ROWS)
+                                   : 0;
+}
+
 size_t tap_lens_bytes(const tap_model *model, const tap_kernels *kernels, int n_threads,
                       const tap_lens_spec *spec, int64_t n_items, int64_t n_conditions)
 {
     const tap_lens lens =
         describe(model, kernels, n_threads, spec, n_items, n_conditions);
     const size_t d = (size_t)model->spec.lm.stack.d_model;
-    size_t n_floats = (N_KINDS * GROUP_ROWS + (size_t)spec->n_labels) * d;
+    size_t n_floats = 0;
+    for (int kind = 0; kind < N_KINDS; kind++)
+        n_floats += is_read(spec, kind) ? GROUP_ROWS * d : 0;
+    if (is_read(spec, LOGITS)) {
+        const size_t n_ids = (size_t)count_ids(spec);
+        n_floats += n_ids * (d + (folds(spec) ? GROUP_ROWS : 0));
+    }
     for (int out = 0; out < N_OUTS; out++) {
         int64_t n_all = 0;
         for (int64_t i = 0; i < n_items; i++) {
@@ -149,50 +201,74 @@ size_t tap_lens_bytes(const tap_model *model, const tap_kernels *kernels, int n_
                     (GROUP_ROWS + (size_t)(n_all * n_conditions * lens.n_depths));
     }
     return sizeof lens + n_floats * sizeof(float) + lens.work.scratch_bytes +
-           (lens.whole ? tap_vocab_scratch_bytes(&lens.ask, GROUP_ROWS) : 0);
+           vocab_bytes(&lens);
 }
 
-double tap_lens_flop_of(const tap_model *model, int64_t n_rows)
+/* FLOPs of one row of a kind. */
+static double row_flop(const tap_model *model, const tap_lens_spec *s, int kind)
 {
-    return 2.0 * (double)n_rows * (double)model->spec.lm.stack.d_model *
-           (double)model->spec.lm.d_vocab;
+    const bool vocabulary = kind == RANKS || s->logit_sums;
+    const double n_words = (vocabulary ? (double)model->spec.lm.d_vocab : 0.0) +
+                           (kind == LOGITS ? (double)count_ids(s) : 0.0);
+    return 2.0 * (double)model->spec.lm.stack.d_model * n_words;
+}
+
+double tap_lens_flop_of(const tap_model *model, const tap_lens_spec *spec, int64_t item)
+{
+    double flop = 0.0;
+    for (int kind = 0; kind < N_KINDS; kind++)
+        if (is_read(spec, kind))
+            flop += (double)(kind == LOGITS ? spec->n_logit_rows : spec->n_rows)[item] *
+                    row_flop(model, spec, kind);
+    return flop;
 }
 
 static tap_status set_up(tap_lens *lens, tap_error *err)
 {
     const tap_lens_spec *s = &lens->spec;
     const int64_t n = lens->ask.n_spellings;
-    if (!lens->whole)
+    const size_t n_bytes = vocab_bytes(lens);
+    if (n_bytes == 0)
         return TAP_OK;
-    if (!s->spellings) {
+    if (lens->whole && !s->spellings) {
         TAP_TRY(
             tap_alloc(&lens->single, (size_t)n, sizeof *lens->single, "labels", err));
         for (int64_t l = 0; l < n; l++)
             lens->single[l] = (tap_spelling){&s->labels[l], 1};
         lens->ask.spellings = lens->single;
     }
-    return tap_alloc(&lens->vocab_scratch,
-                     tap_vocab_scratch_bytes(&lens->ask, GROUP_ROWS), 1, "a lens", err);
+    return tap_alloc(&lens->vocab_scratch, n_bytes, 1, "a lens", err);
 }
 
+static void take_word(tap_lens *lens, int64_t row, int32_t id)
+{
+    const int64_t d = lens->model->spec.lm.stack.d_model;
+    assert(id >= 0 && id < lens->ask.words->shape[0]);
+    tap_widen(lens->label_rows + row * d, lens->ask.words, id * d, d);
+}
+
+/* The rows of all words that LOGITS rows are multiplied with. */
 static tap_status take_label_rows(tap_lens *lens, tap_error *err)
 {
     const int64_t d = lens->model->spec.lm.stack.d_model;
     const tap_lens_spec *s = &lens->spec;
-    TAP_TRY(tap_alloc(&lens->label_rows, (size_t)s->n_labels, (size_t)d * sizeof(float),
-                      "label rows", err));
-    for (int64_t l = 0; l < s->n_labels; l++) {
-        float *row = lens->label_rows + l * d;
-        assert(s->labels[l] >= 0 && s->labels[l] < lens->model->spec.lm.d_vocab);
-        tap_widen(row, lens->ask.words, s->labels[l] * d, d);
-        for (int64_t i = 0; s->word_scale && i < d; i++)
-            row[i] *= s->word_scale[s->labels[l]];
-    }
+    if (!is_read(s, LOGITS))
+        return TAP_OK;
+    lens->n_pieces = count_ids(s);
+    TAP_TRY(tap_alloc(&lens->label_rows, (size_t)lens->n_pieces,
+                      (size_t)d * sizeof(float), "label rows", err));
+    for (int64_t l = 0; !s->spellings && l < s->n_labels; l++)
+        take_word(lens, l, s->labels[l]);
+    for (int64_t a = 0, at = 0; s->spellings && a < s->n_spellings; a++)
+        for (int64_t i = 0; i < s->spellings[a].n_ids; i++)
+            take_word(lens, at++, s->spellings[a].ids[i]);
     lens->label_words = (tap_tensor){.bytes = lens->label_rows,
                                      .dtype = TAP_F32,
                                      .n_dims = 2,
-                                     .shape = {s->n_labels, d}};
-    return TAP_OK;
+                                     .shape = {lens->n_pieces, d}};
+    return folds(s) ? tap_alloc(&lens->piece_logits, GROUP_ROWS,
+                                (size_t)lens->n_pieces * sizeof(float), "a lens", err)
+                    : TAP_OK;
 }
 
 tap_status tap_lens_open(tap_lens **out, const tap_model *model,
@@ -235,6 +311,7 @@ void tap_lens_close(tap_lens *lens)
         tap_free(lens->result[out]);
     }
     tap_free(lens->label_rows);
+    tap_free(lens->piece_logits);
     tap_free(lens->single);
     tap_free(lens->vocab_scratch);
     tap_free(lens->work.scratch);
@@ -252,7 +329,7 @@ void tap_lens_want_of(tap_wanted *wanted, const tap_model *model,
 {
     const int n = model->spec.lm.stack.n_blocks;
     for (int depth = 0; depth <= n && !spec->n_states; depth++)
-        if (tap_bits_get(spec->depths, depth)) {
+        if (!spec->depths || tap_bits_get(spec->depths, depth)) {
             const int state = state_of(depth);
             const bool last = state == n; /* what leaves the last block */
             tap_bits_set(
@@ -308,6 +385,36 @@ static void hand_out(tap_lens *lens, int kind)
     }
 }
 
+/* The labels' logits of a group; a spelling's score is the mean of its pieces' logits, summed
+ * as read/vocab sums it. */
+static void read_logits(tap_lens *lens, const group *g)
+{
+    const tap_lens_spec *s = &lens->spec;
+    const int64_t d = lens->model->spec.lm.stack.d_model, n = lens->width[OUT_LOGITS];
+    float *out = lens->result[OUT_LOGITS];
+    float *logits = folds(s) ? lens->piece_logits : out;
+    if (lens->n_pieces > 0)
+        lens->kernels->linear(logits, lens->n_pieces, g->x, d, g->n_rows,
+                              &lens->label_words, NULL, &lens->work);
+    for (int64_t r = 0; folds(s) && r < g->n_rows; r++)
+        for (int64_t a = 0, at = 0; a < n; a++) {
+            const int64_t n_ids = s->spellings ? s->spellings[a].n_ids : 1;
+            double sum = 0.0;
+            for (int64_t i = 0; i < n_ids; i++) {
+                const int32_t id = s->spellings ? s->spellings[a].ids[i] : s->labels[a];
+                const float scale = s->word_scale ? s->word_scale[id] : 1.0F;
+                sum += (double)(logits[r * lens->n_pieces + at++] * scale);
+            }
+            out[r * n + a] = (float)(sum / (double)n_ids);
+        }
+    if (s->logit_sums) {
+        const tap_vocab_ask ask = sums_ask(lens);
+        const tap_vocab_answer answer = {.log_sums = lens->result[OUT_LOGIT_SUMS]};
+        tap_vocab_read(&answer, &ask, g->x, g->n_rows, lens->kernels, &lens->work,
+                       lens->vocab_scratch);
+    }
+}
+
 /* Norm, product and count for all rows of a group. */
 static void read_group(tap_lens *lens, int kind)
 {
@@ -321,8 +428,7 @@ static void read_group(tap_lens *lens, int kind)
         lens->kernels->rms_norm(g->x, g->x, g->n_rows, d, &m->final_norm.weight,
                                 m->spec.lm.stack.norm_eps, &lens->work);
     if (kind == LOGITS) {
-        lens->kernels->linear(lens->result[OUT_LOGITS], n_labels, g->x, d, g->n_rows,
-                              &lens->label_words, NULL, &lens->work);
+        read_logits(lens, g);
     } else {
         const tap_vocab_answer answer = {.ranks = lens->result[OUT_RANKS],
                                          .scores = lens->result[OUT_SCORES],
@@ -336,20 +442,23 @@ static void read_group(tap_lens *lens, int kind)
             lens->kernels->rank(answer.ranks, NULL, g->x, g->n_rows, &m->head,
                                 lens->spec.labels, n_labels, lens->spec.candidates,
                                 &lens->work);
-        lens->flop += tap_lens_flop_of(m, g->n_rows);
     }
+    lens->flop += (double)g->n_rows * row_flop(m, &lens->spec, kind);
     hand_out(lens, kind);
     g->n_rows = 0;
     g->n_queue = 0;
 }
 
-/* The rows of a state that are read join the group; a full group is read. rows: which
- * rows of values [..][d] they are, NULL: the first n. */
+/* The rows of a state that the lens reads join the group; a full group is read. positions:
+ * which position each row of values [..][d] is; NULL: its own number. */
 static tap_status take_rows(tap_lens *lens, int kind, waiting state,
-                            const int32_t *conditions, const int64_t *rows, int64_t n,
-                            const float *values, tap_error *err)
+                            const int32_t *conditions, const float *values,
+                            const int64_t *positions, tap_error *err)
 {
     group *g = &lens->groups[kind];
+    const int64_t *rows = NULL;
+    const int64_t n = rows_of(&rows, lens, kind, state.item);
+    int64_t at = 0;
     const int64_t d = lens->model->spec.lm.stack.d_model;
     if (g->n_queue == 0)
         g->n_conditions = 0;
@@ -371,10 +480,14 @@ static tap_status take_rows(tap_lens *lens, int kind, waiting state,
         state.first_row = done;
         state.n_rows = m;
         g->queue[g->n_queue++] = state;
-        for (int64_t r = 0; r < m; r++)
+        for (int64_t r = 0; r < m; r++) {
+            while (positions && positions[at] < rows[done + r])
+                at++;
+            assert(!positions || positions[at] == rows[done + r]);
             memcpy(g->x + (g->n_rows + r) * d,
-                   values + (rows ? rows[done + r] : done + r) * d,
+                   values + (positions ? at : rows[done + r]) * d,
                    (size_t)d * sizeof *g->x);
+        }
         g->n_rows += m;
         done += m;
     }
@@ -394,23 +507,22 @@ tap_status tap_lens_put(tap_lens *lens, const tap_state *state, tap_error *err)
         const waiting w = {.item = state->item,
                            .n_conditions = state->n_conditions,
                            .depth_index = depth};
-        TAP_TRY(
-            take_rows(lens, kind, w, state->conditions, rows, n, state->values, err));
+        TAP_TRY(take_rows(lens, kind, w, state->conditions, state->values, NULL, err));
     }
     return TAP_OK;
 }
 
 tap_status tap_lens_put_rows(tap_lens *lens, int64_t item, const int32_t *conditions,
                              int64_t n_conditions, int i, const float *rows,
-                             tap_error *err)
+                             const int64_t *positions, tap_error *err)
 {
-    assert(i >= 0 && i < lens->n_depths);
-    const waiting w = {.item = item, .n_conditions = n_conditions, .depth_index = i};
-    for (int kind = 0; kind < N_KINDS; kind++) {
-        const int64_t *positions = NULL;
-        const int64_t n = rows_of(&positions, lens, kind, item);
-        TAP_TRY(take_rows(lens, kind, w, conditions, NULL, n, rows, err));
-    }
+    waiting w = {.item = item, .n_conditions = n_conditions, .depth_index = -1};
+    assert(i >= 0 && i < lens->spec.n_states);
+    for (int k = 0; k < lens->n_depths; k++)
+        if (lens->depths[k] == i)
+            w.depth_index = k;
+    for (int kind = 0; kind < N_KINDS && w.depth_index >= 0; kind++)
+        TAP_TRY(take_rows(lens, kind, w, conditions, rows, positions, err));
     return TAP_OK;
 }
 
@@ -462,6 +574,11 @@ const float *tap_lens_log_sums(const tap_lens *lens, int64_t item, int64_t condi
 const float *tap_lens_logits(const tap_lens *lens, int64_t item, int64_t condition)
 {
     return values_of(lens, OUT_LOGITS, item, condition);
+}
+
+const float *tap_lens_logit_sums(const tap_lens *lens, int64_t item, int64_t condition)
+{
+    return values_of(lens, OUT_LOGIT_SUMS, item, condition);
 }
 
 double tap_lens_flop(const tap_lens *lens)

@@ -9,15 +9,15 @@
 struct tap_source {
     tap_source_spec spec;
     tap_workspace work;
-    int64_t most_rows; /* of an item */
-    float *gathered;   /* [most_rows][width of the site] */
-    float *keys;       /* key: [most_rows][n_kv_heads d_head] */
-    float *rows;       /* [most_rows][d_lm] */
-    float *turned; /* key: W_K^T [d_lm][n_kv_heads d_head] of block `turned_block` */
+    float *gathered; /* [rows of the largest item][width of the site] */
+    float *keys;     /* key: [rows][n_kv_heads d_head] */
+    float *rows;     /* [rows][d_lm] */
+    float *turned;   /* key: W_K^T [d_lm][n_kv_heads d_head] of block `turned_block` */
     int turned_block;
     /* head: a run of its own that has only a projector */
     tap_job job;
     float *features; /* [slots of the largest item][d_lm] */
+    double flop;
 };
 
 int tap_source_n_states(const tap_model *model, tap_readout readout)
@@ -28,6 +28,11 @@ int tap_source_n_states(const tap_model *model, tap_readout readout)
     return readout == TAP_READOUT_RESID ? n + 1 : n;
 }
 
+static bool is_read(const tap_source_spec *spec, int i)
+{
+    return !spec->states || tap_bits_get(spec->states, i);
+}
+
 static tap_site site_of(tap_readout readout)
 {
     return readout == TAP_READOUT_VALUE ? TAP_SITE_V
@@ -35,7 +40,7 @@ static tap_site site_of(tap_readout readout)
                                         : TAP_SITE_RESID_PRE;
 }
 
-/* Which state of the lens this is; -1: none of this source. */
+/* Which state of the source this is; -1: none. */
 static int state_index(const tap_source *source, const tap_state *state)
 {
     const tap_readout readout = source->spec.readout;
@@ -51,14 +56,16 @@ static int state_index(const tap_source *source, const tap_state *state)
                : -1;
 }
 
-void tap_source_want(tap_wanted *wanted, const tap_source *source)
+void tap_source_want(tap_wanted *wanted, const tap_source_spec *spec)
 {
-    const tap_readout readout = source->spec.readout;
+    const tap_readout readout = spec->readout;
     const tap_stack stack = readout == TAP_READOUT_HEAD ? TAP_VISION : TAP_LM;
-    const int n = tap_source_n_states(source->spec.model, readout);
+    const int n = tap_source_n_states(spec->model, readout);
     const bool depths = readout == TAP_READOUT_RESID || readout == TAP_READOUT_HEAD;
     for (int i = 0; i < n; i++)
-        if (depths && i == n - 1 && i > 0)
+        if (!is_read(spec, i))
+            continue;
+        else if (depths && i == n - 1 && i > 0)
             tap_bits_set(wanted->blocks[stack][TAP_SITE_RESID_POST], i - 1);
         else
             tap_bits_set(wanted->blocks[stack][site_of(readout)], i);
@@ -72,75 +79,142 @@ static tap_status put_nothing(void *owner, const tap_state *state, tap_error *er
     return TAP_OK;
 }
 
-/* A job whose arena holds the projector's scratch for the largest item. */
-static tap_status open_projector(tap_source *source, tap_error *err)
+/* What the projector needs for the largest item: a run of its own without memory. */
+typedef struct projector {
+    tap_job job;
+    size_t scratch_bytes, arena_bytes, n_slots;
+} projector;
+
+static projector describe_projector(const tap_source_spec *spec)
 {
     static const tap_run_options options = {0};
     static const tap_wanted nothing;
     static const tap_sink sink = {.wanted = &nothing, .put = put_nothing};
-    tap_job *job = &source->job;
-    const tap_model *m = source->spec.model;
-    *job = (tap_job){.model = m,
-                     .kernels = source->spec.kernels,
-                     .n_items = 1,
-                     .n_conditions = 1,
-                     .options = &options,
-                     .sink = &sink};
+    projector p = {.job = {.model = spec->model,
+                           .kernels = spec->kernels,
+                           .work = {.n_threads = spec->n_threads},
+                           .n_items = 1,
+                           .n_conditions = 1,
+                           .options = &options,
+                           .sink = &sink}};
     tap_run_size size = {.n_lanes = 1, .n_tok = {1, 1}};
-    for (int64_t i = 0; i < source->spec.n_items; i++) {
-        job->items = &source->spec.items[i];
-        const int64_t n = tap_job_rows(job, TAP_VISION, 0);
+    for (int64_t i = 0; i < spec->n_items; i++) {
+        p.job.items = &spec->items[i];
+        const int64_t n = tap_job_rows(&p.job, TAP_VISION, 0);
         size.n_tok[TAP_VISION] =
             n > size.n_tok[TAP_VISION] ? n : size.n_tok[TAP_VISION];
-        const int64_t n_slots = job->items->sequence->layout.n_slots;
+        const int64_t n_slots = p.job.items->sequence->layout.n_slots;
         size.n_slots = n_slots > size.n_slots ? n_slots : size.n_slots;
     }
     size.state_rows[TAP_VISION] = size.n_tok[TAP_VISION];
     size.n_projected = size.n_slots;
-    const size_t scratch =
-        tap_run_scratch(m, job->kernels, &options, source->spec.n_threads, &size);
-    TAP_TRY(tap_arena_init(
-        &job->arena,
-        tap_run_need(m, job->kernels, &options, source->spec.n_threads, &size),
-        "an early exit", err));
-    job->work.n_threads = source->spec.n_threads;
-    job->work.scratch_bytes = scratch;
-    TAP_TRY(tap_arena_take(&job->work.scratch, &job->arena, scratch, 1, err));
-    return tap_alloc(&source->features, (size_t)size.n_projected,
-                     (size_t)m->spec.lm.stack.d_model * sizeof(float), "an early exit",
-                     err);
+    p.n_slots = (size_t)size.n_slots;
+    p.scratch_bytes =
+        tap_run_scratch(spec->model, spec->kernels, &options, spec->n_threads, &size);
+    p.arena_bytes =
+        tap_run_need(spec->model, spec->kernels, &options, spec->n_threads, &size);
+    return p;
+}
+
+static tap_status open_projector(tap_source *source, tap_error *err)
+{
+    const projector p = describe_projector(&source->spec);
+    tap_job *job = &source->job;
+    *job = p.job;
+    TAP_TRY(tap_arena_init(&job->arena, p.arena_bytes, "an early exit", err));
+    job->work.scratch_bytes = p.scratch_bytes;
+    TAP_TRY(tap_arena_take(&job->work.scratch, &job->arena, p.scratch_bytes, 1, err));
+    return tap_alloc(&source->features, p.n_slots,
+                     (size_t)job->model->spec.lm.stack.d_model * sizeof(float),
+                     "an early exit", err);
+}
+
+/* Widths of the decoder that a source's rows are made of. */
+typedef struct widths {
+    int64_t d, d_q, d_kv,
+        most; /* of the residual stream, queries, keys; what is gathered */
+} widths;
+
+static widths widths_of(const tap_model *model)
+{
+    const tap_stack_spec *s = &model->spec.lm.stack;
+    widths w = {.d = s->d_model,
+                .d_q = (int64_t)s->n_heads * s->d_head,
+                .d_kv = (int64_t)s->n_kv_heads * s->d_head};
+    w.most = w.d_q > w.d ? w.d_q : w.d;
+    return w;
+}
+
+static int64_t most_rows(const tap_source_spec *spec)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < spec->n_items; i++)
+        most = spec->n_rows[i] > most ? spec->n_rows[i] : most;
+    return most;
+}
+
+static size_t scratch_bytes(const tap_source_spec *spec)
+{
+    return spec->kernels->scratch_bytes(most_rows(spec), widths_of(spec->model).most, 1,
+                                        0, spec->n_threads);
+}
+
+size_t tap_source_bytes(const tap_source_spec *spec)
+{
+    const widths w = widths_of(spec->model);
+    const bool keys = spec->readout == TAP_READOUT_KEY;
+    size_t n_floats = (size_t)(most_rows(spec) * (w.most + w.d + (keys ? w.d_kv : 0)));
+    n_floats += keys ? (size_t)(w.d * w.d_kv) : 0;
+    size_t n_bytes = sizeof(tap_source) + scratch_bytes(spec);
+    if (spec->readout == TAP_READOUT_HEAD) {
+        const projector p = describe_projector(spec);
+        n_floats += p.n_slots * (size_t)w.d;
+        n_bytes += p.arena_bytes;
+    }
+    return n_bytes + n_floats * sizeof(float);
+}
+
+double tap_source_flop_of(const tap_source_spec *spec, int64_t item)
+{
+    const widths w = widths_of(spec->model);
+    const double n = (double)spec->n_rows[item], d = (double)w.d;
+    switch (spec->readout) {
+    case TAP_READOUT_RESID:
+        return spec->translator ? 2.0 * n * d * d : 0.0;
+    case TAP_READOUT_HEAD:
+        return 2.0 * (double)spec->items[item].sequence->layout.n_slots * d *
+               ((double)spec->model->spec.d_projector_in + d);
+    case TAP_READOUT_VALUE:
+        return 2.0 * n * (double)w.d_q * d;
+    case TAP_READOUT_KEY:
+        return 4.0 * n * (double)w.d_kv * d;
+    }
+    return 0.0;
 }
 
 tap_status tap_source_open(tap_source **out, const tap_source_spec *spec,
                            tap_error *err)
 {
     tap_source *source = NULL;
-    const tap_stack_spec *s = &spec->model->spec.lm.stack;
-    const int64_t d_q = (int64_t)s->n_heads * s->d_head,
-                  d_kv = (int64_t)s->n_kv_heads * s->d_head;
-    const int64_t width = d_q > s->d_model ? d_q : s->d_model;
+    const widths w = widths_of(spec->model);
+    const size_t n = (size_t)most_rows(spec);
     tap_status status = tap_alloc(&source, 1, sizeof *source, "a readout", err);
     if (status != TAP_OK)
         return status;
     source->spec = *spec;
     source->turned_block = -1;
     source->work.n_threads = spec->n_threads;
-    for (int64_t i = 0; i < spec->n_items; i++)
-        source->most_rows =
-            spec->n_rows[i] > source->most_rows ? spec->n_rows[i] : source->most_rows;
-    const size_t n = (size_t)source->most_rows;
-    TAP_TRY_OUT(tap_alloc(&source->gathered, n, (size_t)width * sizeof(float),
+    TAP_TRY_OUT(tap_alloc(&source->gathered, n, (size_t)w.most * sizeof(float),
                           "a readout", err));
-    TAP_TRY_OUT(tap_alloc(&source->rows, n, (size_t)s->d_model * sizeof(float),
-                          "a readout", err));
+    TAP_TRY_OUT(
+        tap_alloc(&source->rows, n, (size_t)w.d * sizeof(float), "a readout", err));
     if (spec->readout == TAP_READOUT_KEY) {
-        TAP_TRY_OUT(tap_alloc(&source->keys, n, (size_t)d_kv * sizeof(float),
+        TAP_TRY_OUT(tap_alloc(&source->keys, n, (size_t)w.d_kv * sizeof(float),
                               "a readout", err));
-        TAP_TRY_OUT(tap_alloc(&source->turned, (size_t)s->d_model,
-                              (size_t)d_kv * sizeof(float), "a readout", err));
+        TAP_TRY_OUT(tap_alloc(&source->turned, (size_t)w.d,
+                              (size_t)w.d_kv * sizeof(float), "a readout", err));
     }
-    source->work.scratch_bytes =
-        spec->kernels->scratch_bytes(source->most_rows, width, 1, 0, spec->n_threads);
+    source->work.scratch_bytes = scratch_bytes(spec);
     TAP_TRY_OUT(tap_alloc(&source->work.scratch, source->work.scratch_bytes, 1,
                           "a readout", err));
     if (spec->readout == TAP_READOUT_HEAD)
@@ -250,13 +324,14 @@ static tap_status read_head(tap_source *source, const tap_state *state, tap_erro
     return TAP_OK;
 }
 
-tap_status tap_source_put(tap_source *source, tap_lens *lens, const tap_state *state,
-                          tap_error *err)
+tap_status tap_source_put(tap_source *source, tap_lens *const *lenses, int n_lenses,
+                          const tap_state *state, tap_error *err)
 {
     const int i = state_index(source, state);
     const float *rows = source->rows;
-    if (i < 0)
+    if (i < 0 || !is_read(&source->spec, i))
         return TAP_OK;
+    source->flop += tap_source_flop_of(&source->spec, state->item);
     switch (source->spec.readout) {
     case TAP_READOUT_RESID:
         gather(source, state);
@@ -278,6 +353,14 @@ tap_status tap_source_put(tap_source *source, tap_lens *lens, const tap_state *s
         read_keys(source, state);
         break;
     }
-    return tap_lens_put_rows(lens, state->item, state->conditions, state->n_conditions,
-                             i, rows, err);
+    for (int l = 0; l < n_lenses; l++)
+        TAP_TRY(tap_lens_put_rows(lenses[l], state->item, state->conditions,
+                                  state->n_conditions, i, rows,
+                                  source->spec.rows[state->item], err));
+    return TAP_OK;
+}
+
+double tap_source_flop(const tap_source *source)
+{
+    return source->flop;
 }

@@ -31,11 +31,12 @@ typedef struct tap_source_spec {
     const tap_kernels *kernels;
     int n_threads;
     const tap_translator *translator; /* resid only; may be NULL */
-    const tap_item *items;            /* [n_items] of the run */
+    const uint64_t *states; /* bit set over the states to read; NULL: all of them */
+    const tap_item *items;  /* [n_items] of the run */
     int64_t n_items;
     const int64_t *const
-        *rows; /* [n_items][n_rows[i]] positions of the sequence; for head
-                                   those that stand for patches */
+        *rows; /* [n_items][n_rows[i]] positions of the sequence, rising;
+                                   for head those that stand for patches */
     const int64_t *n_rows;
 } tap_source_spec;
 
@@ -46,13 +47,19 @@ typedef struct tap_source tap_source;
 TAP_NODISCARD tap_status tap_source_open(tap_source **out, const tap_source_spec *spec,
                                          tap_error *err);
 void tap_source_close(tap_source *source);
+/* Bytes that tap_source_open would take, and the FLOPs of making one state of an item. */
+size_t tap_source_bytes(const tap_source_spec *spec);
+double tap_source_flop_of(const tap_source_spec *spec, int64_t item);
 
 /* n_states for the lens: depths (resid, head) or blocks (value, key), all of them. */
 int tap_source_n_states(const tap_model *model, tap_readout readout);
 /* Adds the sites the source reads. */
-void tap_source_want(tap_wanted *wanted, const tap_source *source);
-/* For the sink: other states are ignored. */
-TAP_NODISCARD tap_status tap_source_put(tap_source *source, tap_lens *lens,
-                                        const tap_state *state, tap_error *err);
+void tap_source_want(tap_wanted *wanted, const tap_source_spec *spec);
+/* For the sink: hands rows to each of the lenses; states that are not read are ignored. */
+TAP_NODISCARD tap_status tap_source_put(tap_source *source, tap_lens *const *lenses,
+                                        int n_lenses, const tap_state *state,
+                                        tap_error *err);
+/* FLOPs done so far. */
+double tap_source_flop(const tap_source *source);
 
 #endif

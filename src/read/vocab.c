@@ -200,14 +200,18 @@ void tap_vocab_inverse_norms(float *out, const tap_tensor *words, float *row)
     }
 }
 
+float tap_rank_of(const float *scores, int64_t n, int64_t i)
+{
+    double rank = 1.0;
+    for (int64_t j = 0; j < n; j++)
+        rank += scores[j] > scores[i]              ? 1.0
+                : j != i && scores[j] == scores[i] ? 0.5
+                                                   : 0.0;
+    return isnan(scores[i]) ? (float)n : (float)rank;
+}
+
 void tap_rank_among(float *ranks, const float *scores, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double rank = 1.0;
-        for (int64_t j = 0; j < n; j++)
-            rank += scores[j] > scores[i]              ? 1.0
-                    : j != i && scores[j] == scores[i] ? 0.5
-                                                       : 0.0;
-        ranks[i] = isnan(scores[i]) ? (float)n : (float)rank;
-    }
+    for (int64_t i = 0; i < n; i++)
+        ranks[i] = tap_rank_of(scores, n, i);
 }

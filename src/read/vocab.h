@@ -50,8 +50,10 @@ void tap_vocab_read(const tap_vocab_answer *out, const tap_vocab_ask *ask,
  * length of x). out [n_words]; a row of zeros gets 0. row [d] is scratch. */
 void tap_vocab_inverse_norms(float *out, const tap_tensor *words, float *row);
 
-/* Rank of each of n scores among all of them: 1 + #{larger} + 0.5 #{others equal}. A
- * score that is not a number ranks last. */
+/* Rank of score i of n among all of them: 1 + #{larger} + 0.5 #{others equal}. A score that
+ * is not a number ranks last. */
+float tap_rank_of(const float *scores, int64_t n, int64_t i);
+/* The same of every score. */
 void tap_rank_among(float *ranks, const float *scores, int64_t n);
 
 #endif

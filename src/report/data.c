@@ -43,8 +43,10 @@ static tap_status put_names(tap_buffer *out, const tap_study *s, tap_error *err)
     const tap_stats_data *d = s->data;
     TAP_TRY(tap_buffer_print(out, err, "\"title\":"));
     TAP_TRY(put_string(out, s->title, err));
-    TAP_TRY(tap_buffer_print(out, err, ",\"N\":%.9g,\"depth\":%d,\"depths\":[",
-                             d->n_candidates, (int)d->depth));
+    TAP_TRY(tap_buffer_print(
+        out, err, ",\"N\":%.9g%s,\"depth\":%d,\"depths\":[", d->n_candidates,
+        d->candidates == TAP_CANDIDATES_OWN_PARTS ? ",\"sets\":true" : "",
+        (int)d->depth));
     for (int32_t k = 0; k < d->n_depths; k++)
         TAP_TRY(tap_buffer_print(out, err, "%s%d", k ? "," : "", d->depths[k]));
     TAP_TRY(tap_buffer_print(out, err,

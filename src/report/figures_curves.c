@@ -188,9 +188,10 @@ TAP_BUILDER(tap_build_depth)
                            .y_min = low,
                            .y_max = high};
     (void)tap_figure_plot(out, &plot);
-    tap_figure_axes(out, &plot, "depth of the decoder (0 enters the first block)",
-                    tap_metric_title(metric), width > 500 ? 12 : 6);
-    if (log_rank)
+    tap_figure_axes(out, &plot, tap_stats_data_depth_title(d), tap_metric_title(metric),
+                    width > 500 ? 12 : 6);
+    if (log_rank &&
+        d->candidates != TAP_CANDIDATES_OWN_PARTS) /* else each has its own */
         put_rank_axis(out, &plot, d->n_candidates);
     if (null)
         TAP_TRY_OUT(put_null(out, &plot, study, &c, err));
@@ -253,7 +254,7 @@ static tap_status build_quantities(tap_figure *out, const tap_study *study,
                            .y_min = low,
                            .y_max = high};
     (void)tap_figure_plot(out, &plot);
-    tap_figure_axes(out, &plot, "depth of the decoder",
+    tap_figure_axes(out, &plot, tap_stats_data_depth_title(study->data),
                     ratios ? "share of the loss" : "difference of scores",
                     width > 500 ? 12 : 6);
     (void)tap_figure_segment(out, TAP_LOOK_MUTED, plot.left, tap_plot_y(&plot, 0.0),

@@ -312,6 +312,10 @@ static tap_status put_item(gallery *g, int32_t image, int64_t side_px, tap_error
     TAP_TRY(put_string(g->out, column_text(s, 2), err));
     TAP_TRY(tap_buffer_print(g->out, err, ",\"label\":"));
     TAP_TRY(put_string(g->out, column_text(s, 3), err));
+    const int64_t at = tap_stats_data_item(g->study->data, id);
+    if (at >= 0 && g->study->data->candidates == TAP_CANDIDATES_OWN_PARTS)
+        TAP_TRY(tap_buffer_print(g->out, err, ",\"N\":%.0f",
+                                 exp2(g->study->data->log2_n[at])));
     TAP_TRY(tap_buffer_print(g->out, err, ",\"p\":["));
     for (int64_t i = 0; i < n; i++)
         TAP_TRY(

@@ -62,6 +62,8 @@ static tap_status put_patches(tap_buffer *out, double *best, const tap_study *st
         "condition_id = ?2 AND image_id = ?3 ORDER BY patch";
     const tap_stats_data *d = study->data;
     const char *path = tap_store_path(study->store);
+    const int64_t item = tap_stats_data_item(d, sqlite3_column_int64(s, ITEM));
+    const double log2_n = item < 0 ? log2(d->n_candidates) : d->log2_n[item];
     const void *patches = sqlite3_column_blob(s, PATCHES);
     const int64_t n = patches ? sqlite3_column_bytes(s, PATCHES) / 4 : 0;
     sqlite3_stmt *query = NULL;
@@ -93,8 +95,7 @@ static tap_status put_patches(tap_buffer *out, double *best, const tap_study *st
             "style=\"fill:#%06x\"><title>rank %.6g</title></rect>",
             x, y, sqlite3_column_double(query, 4) - x,
             sqlite3_column_double(query, 5) - y,
-            (unsigned)tap_heat_rgb(1.0 - log2((double)rank) / log2(d->n_candidates)),
-            (double)rank));
+            (unsigned)tap_heat_rgb(1.0 - log2((double)rank) / log2_n), (double)rank));
     }
 out:
     (void)sqlite3_finalize(query);

@@ -228,7 +228,7 @@
       var plot = plotOf(svg), y = d3.scale.linear().domain(range).range([plot.bottom, plot.top]);
       var root = d3.select(svg);
       root.selectAll("[data-axis=rank]").filter(function () { return this.tagName === "path" || /^1?0*$/.test(this.textContent.replace(/e.*/, "")); }).remove();
-      for (var rank = 1; rank <= data.N; rank *= 10) {
+      for (var rank = 1; !data.sets && rank <= data.N; rank *= 10) {
         var s = 1 - Math.log(rank) / Math.log(data.N);
         if (s < range[0] || s > range[1]) continue;
         root.append("path").attr({ "class": "line muted", "data-axis": "rank", d: "M" + plot.right + "," + y(s) + "h4" });
@@ -548,7 +548,7 @@
       var svg = photo(image, zoom(image, item), label);
       item.p.forEach(function (patch, p) {
         var b = patchBox(image, patch), fill = "none", r = rank(item, mode === "change" ? view.a : mode, k, p);
-        if (r !== null) fill = mode === "change" ? change(Math.log2(rank(item, view.b, k, p) / r)) : heat(1 - Math.log2(r) / log2N);
+        if (r !== null) fill = mode === "change" ? change(Math.log2(rank(item, view.b, k, p) / r)) : heat(1 - Math.log2(r) / Math.log2(item.N || data.N));
         var rect = el("rect", { "class": "patch", x: b[0], y: b[1], width: b[2] - b[0], height: b[3] - b[1], fill: fill, "data-patch": patch, "data-rank": r });
         rect.addEventListener("mousemove", function (event) { showTip(patchText(item, image, p, false), event.clientX, event.clientY); });
         rect.addEventListener("mouseleave", hideTip);

@@ -265,6 +265,7 @@ static tap_status put_records(tap_buffer *out, const part *p, tap_error *err)
             "adjusted after Holm over all rows.</p>\n",
             err));
     TAP_TRY(tap_page_tests(out, p->study, err));
+    TAP_TRY(tap_page_located(out, p->study, err));
     TAP_TRY(put(out, "</section>\n", err));
     TAP_TRY(
         open_section(out, p, "receipts", "Receipts",

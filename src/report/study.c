@@ -10,16 +10,17 @@
 
 enum { MAX_PARTS = 4096 };
 
-static double score_of(const tap_stats_data *d, double rank)
+static double score_of(const tap_stats_data *d, int64_t item, double rank)
 {
-    return 1.0 - log2(rank) / log2(d->n_candidates);
+    return 1.0 - log2(rank) / d->log2_n[item];
 }
 
 static double own_score(const tap_stats_data *d, int32_t condition, int32_t depth,
                         int64_t item)
 {
     return score_of(
-        d, d->best[((int64_t)condition * d->n_depths + depth) * d->n_items + item]);
+        d, item,
+        d->best[((int64_t)condition * d->n_depths + depth) * d->n_items + item]);
 }
 
 static tap_group_options options_of(const tap_study *s, int32_t category, int n_threads)
@@ -102,7 +103,7 @@ static tap_status read_null(tap_study *s, int n_threads, tap_error *err)
     TAP_TRY(tap_alloc(&s->null, (size_t)d->n_depths, sizeof *s->null, "nulls", err));
     TAP_TRY(tap_alloc(&values, (size_t)n, sizeof *values, "nulls", err));
     for (int64_t i = 0; i < n; i++)
-        values[i] = score_of(d, d->null_best[clean * n + i]);
+        values[i] = score_of(d, i % d->n_items, d->null_best[clean * n + i]);
     const tap_group_options options = options_of(s, TAP_ALL_CATEGORIES, n_threads);
     int64_t n_items = 0;
     const tap_status status =
@@ -168,8 +169,9 @@ static tap_status close_control(tap_study *s, const draws_sum *sum, int control,
     TAP_TRY(tap_alloc(&own, (size_t)n, sizeof *own, "controls", err));
     for (int64_t i = 0; i < n; i++) {
         const bool has = sum->counts[i] > 0.0;
-        sum->sums[i] = has ? 1.0 - sum->sums[i] / sum->counts[i] / log2(d->n_candidates)
-                           : (double)NAN;
+        sum->sums[i] =
+            has ? 1.0 - sum->sums[i] / sum->counts[i] / d->log2_n[i % d->n_items]
+                : (double)NAN;
         own[i] =
             has ? own_score(d, condition, (int32_t)(i / d->n_items), i % d->n_items)
                 : (double)NAN;

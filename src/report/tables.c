@@ -102,6 +102,40 @@ tap_status tap_page_tests(tap_buffer *out, const tap_study *study, tap_error *er
     return put_foot(out, err);
 }
 
+tap_status tap_page_located(tap_buffer *out, const tap_study *study, tap_error *err)
+{
+    const tap_stats *s = study->stats;
+    const tap_stats_data *d = study->data;
+    if (s->located.n == 0)
+        return TAP_OK;
+    TAP_TRY(tap_buffer_print(
+        out, err,
+        "<h4>Inside the part against outside</h4>\n<p>At depth %d, macro averages with "
+        "%g %% intervals: auc, the share of pairs of a patch inside and one outside in "
+        "which the name's logit is larger inside; gap, the name's mean log-probability "
+        "inside minus outside, in nats.</p>\n",
+        d->depths[d->depth], 100.0 * s->level));
+    TAP_TRY(put_head(out, "Inside the part against outside",
+                     "measure|condition|#parts|#mean|#low|#high", err));
+    for (int i = 0; i < s->located.n; i++) {
+        const tap_located *r = &s->located.results[i];
+        for (int32_t c = 0; c < d->n_conditions; c++) {
+            const tap_estimate *e = &r->score[(int64_t)d->depth * d->n_conditions + c];
+            char n_items[24];
+            (void)snprintf(n_items, sizeof n_items, "%lld", (long long)r->n_items);
+            TAP_TRY(tap_buffer_print(out, err, "<tr>"));
+            TAP_TRY(put_text(out, "", tap_locate_name(r->what), err));
+            TAP_TRY(put_text(out, "", d->conditions[c], err));
+            TAP_TRY(put_text(out, "num", n_items, err));
+            TAP_TRY(put_real(out, "", e->value, err));
+            TAP_TRY(put_real(out, "", e->low, err));
+            TAP_TRY(put_real(out, "", e->high, err));
+            TAP_TRY(tap_buffer_print(out, err, "</tr>\n"));
+        }
+    }
+    return put_foot(out, err);
+}
+
 tap_status tap_page_receipts(tap_buffer *out, const tap_study *study, tap_error *err)
 {
     /* a row stands for every block and head of its box */

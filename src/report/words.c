@@ -118,12 +118,12 @@ tap_status tap_study_words(tap_buffer *out, const tap_study *study, tap_error *e
         TAP_TRY(put_evidence(out, study, err));
         TAP_TRY(put_rest(out, study, tap_reading_sentence(c.reading), err));
     }
+    TAP_TRY(tap_buffer_print(out, err, "S is 1 for rank 1 and 0 for the last of "));
+    TAP_TRY(tap_stats_data_put_among(out, d, err));
     return tap_buffer_print(
         out, err,
-        "S is 1 for rank 1 and 0 for the last of %.0f words, on a logarithmic scale of "
-        "ranks. Means are over %d categories of %lld parts in %lld images; intervals "
+        ", on a logarithmic scale of ranks. Means are over %d categories of %lld parts in %lld images; intervals "
         "cover %g %% of %lld bootstrap resamples of images.\n",
-        d->n_candidates, (int)d->n_categories, (long long)d->n_items,
-        (long long)d->n_images, 100.0 * study->stats->level,
-        (long long)study->stats->n_resamples);
+        (int)d->n_categories, (long long)d->n_items, (long long)d->n_images,
+        100.0 * study->stats->level, (long long)study->stats->n_resamples);
 }

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     uint64_t bits[1] = {0};
     const tap_fact *facts = NULL;
     size_t n_facts = 0;
-    if (tap_experiment_depths(bits, &experiment, 8, &err) == TAP_OK && bits[0] >> 9)
+    if (tap_experiment_depths(bits, &experiment, 9, &err) == TAP_OK && bits[0] >> 9)
         abort();
     if (experiment.n_conditions == 0 ||
         tap_experiment_facts(&facts, &n_facts, &experiment, &err) != TAP_OK)

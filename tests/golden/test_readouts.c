@@ -113,7 +113,7 @@ typedef struct watch {
 static tap_status put(void *owner, const tap_state *state, tap_error *err)
 {
     const watch *w = owner;
-    return w->source ? tap_source_put(w->source, w->lens, state, err)
+    return w->source ? tap_source_put(w->source, &w->lens, 1, state, err)
                      : tap_lens_put(w->lens, state, err);
 }
 
@@ -149,7 +149,7 @@ static void run(golden *g, const char *name, tap_readout readout, tap_lens_spec 
                                         .rows = &rows,
                                         .n_rows = &n_rows};
         check(tap_source_open(&w.source, &source, &err), &err);
-        tap_source_want(&wanted, w.source);
+        tap_source_want(&wanted, &source);
     }
     const tap_sink sink = {.owner = &w, .wanted = &wanted, .put = put};
     const tap_run_options options = {.kernels = kernels, .n_threads = 2};

@@ -31,8 +31,18 @@ typedef struct planted {
     /* the best rank of random set `seed`, 0 .. 2; below 1: the item has none */
     double (*control)(void *owner, int image, int item, int condition, int depth,
                       int seed);
+    /* what was measured over all patches, NaN where it was not; NULL: no auc, 0.25 */
+    double (*auc)(void *owner, int image, int item, int condition, int depth);
+    double (*gap)(void *owner, int image, int item, int condition, int depth);
+    /* names that the item's label is ranked among; NULL: n_candidates */
+    int64_t (*candidates)(void *owner, int image, int item);
     void *owner;
 } planted;
+
+static double planted_n(const planted *p)
+{
+    return p->n_candidates > 0 ? p->n_candidates : 1024.0;
+}
 
 static double planted_scramble(int image, int item, int condition, int depth)
 {
@@ -112,6 +122,9 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
         .n_patches = excluded ? 0 : 2,
         .raster_frac =
             excluded ? (double)NAN : (image * 7 + item * 3) % 10 / 10.0 + 0.05,
+        .n_candidates = excluded        ? 0
+                        : p->candidates ? p->candidates(p->owner, image, item)
+                                        : (int64_t)planted_n(p),
         .outline = PLANTED_SQUARE,
         .n_outline = 9,
         .excluded = excluded ? "smaller than 64 px" : NULL};
@@ -131,7 +144,9 @@ static tap_status planted_item(tap_store *store, const planted *p, int image, in
             const tap_store_score score = {
                 .condition = c,
                 .depth = d,
-                .score = {rank, rank + 1, log2(rank) + 0.5, (double)NAN},
+                .score = {rank, rank + 1, log2(rank) + 0.5,
+                          p->auc ? p->auc(p->owner, image, item, c, d) : (double)NAN,
+                          p->gap ? p->gap(p->owner, image, item, c, d) : 0.25},
                 .null_best_rank = 2 * rank,
                 .null_log2_rank = (double)NAN,
                 .null_percentile = (double)NAN};
@@ -187,8 +202,7 @@ static tap_status planted_image(tap_store *store, const planted *p, int image,
 static tap_status planted_write(const char *path, const planted *p, tap_error *err)
 {
     char candidates[32], n_images[32];
-    (void)snprintf(candidates, sizeof candidates, "%.15g",
-                   p->n_candidates > 0 ? p->n_candidates : 1024.0);
+    (void)snprintf(candidates, sizeof candidates, "%.15g", planted_n(p));
     (void)snprintf(n_images, sizeof n_images, "%d", p->n_images);
     tap_fact facts[64] = {
         {"patches.threshold", p->threshold ? p->threshold : "0.5", true},

@@ -117,6 +117,8 @@ static void test_identity(void **state)
         DATA "stats: {bootstrap: 10, seed: 4}\nmodel: m\n" CLEAN,
         DATA "conditions: {\"clean\": ''}\npatches: {threshold: 0.50}\n",
         DATA CLEAN "readout: {depths: all}\n",
+        DATA CLEAN "readout: {state: resid, matrix: output, norm: final, candidates: "
+                   "vocabulary, locate: []}\n",
     };
     static const char *const OTHER[] = {
         DATA "conditions: {clean: \"\", x: \"lm: image <- image\"}\n",
@@ -125,6 +127,11 @@ static void test_identity(void **state)
         DATA CLEAN "prompt: \"<image> what\"\n",
         DATA CLEAN "labels: {forms: [space]}\n",
         DATA CLEAN "controls: [words]\n",
+        DATA CLEAN "readout: {state: value}\n",
+        DATA CLEAN "readout: {matrix: embed, norm: final}\n",
+        DATA CLEAN "readout: {norm: none}\n",
+        DATA CLEAN "readout: {candidates: own_parts}\n",
+        DATA CLEAN "readout: {locate: [gap]}\n",
         "data: {format: paco, images: i, annotations: a, sample: {images: 3}}\n" CLEAN,
     };
     tap_experiment e = {0}, other = {0};
@@ -190,7 +197,7 @@ static void test_depths(void **state)
         assert_int_equal(parse(&e, text, &err), TAP_OK);
         assert_string_equal(e.readout.depths, CASES[i].canonical);
         uint64_t bits = 0;
-        const tap_status status = tap_experiment_depths(&bits, &e, 8, &err);
+        const tap_status status = tap_experiment_depths(&bits, &e, 9, &err);
         assert_int_equal(status, CASES[i].bits ? TAP_OK : TAP_EINVAL);
         assert_true(bits == CASES[i].bits);
         if (status != TAP_OK)
@@ -199,6 +206,35 @@ static void test_depths(void **state)
                                 "and the decoder of this model has depths 0 to 8");
         tap_experiment_clear(&e);
     }
+}
+
+static void test_readout(void **state)
+{
+    (void)state;
+    tap_experiment e = {0};
+    assert_int_equal(parse(&e, DATA CLEAN, NULL), TAP_OK);
+    assert_int_equal(e.readout.state, TAP_READOUT_RESID);
+    assert_int_equal(e.readout.matrix, TAP_MATRIX_OUTPUT);
+    assert_int_equal(e.readout.candidates, TAP_CANDIDATES_VOCABULARY);
+    assert_false(e.readout.locate[TAP_LOCATE_AUC] || e.readout.locate[TAP_LOCATE_GAP]);
+    assert_null(e.readout.translator);
+    tap_experiment_clear(&e);
+    assert_int_equal(parse(&e,
+                           DATA CLEAN
+                           "readout: {state: key, matrix: embed, candidates: "
+                           "parts, locate: [gap, auc]}\n",
+                           NULL),
+                     TAP_OK);
+    assert_int_equal(e.readout.state, TAP_READOUT_KEY);
+    assert_int_equal(e.readout.matrix, TAP_MATRIX_EMBED);
+    assert_true(e.readout.no_norm); /* cosines, unless the file says otherwise */
+    assert_int_equal(e.readout.candidates, TAP_CANDIDATES_PARTS);
+    assert_true(e.readout.locate[TAP_LOCATE_AUC] && e.readout.locate[TAP_LOCATE_GAP]);
+    tap_experiment_clear(&e);
+    assert_int_equal(
+        parse(&e, DATA CLEAN "readout: {matrix: embed, norm: final}\n", NULL), TAP_OK);
+    assert_false(e.readout.no_norm);
+    tap_experiment_clear(&e);
 }
 
 static void test_doses(void **state)
@@ -326,6 +362,22 @@ static const struct {
     {"data: {format: paco, folder: x}\n",
      "'dir/exp.yaml' line 1: unknown key 'folder' in data; known are format, images, "
      "annotations, parts, sample"},
+    {DATA CLEAN "readout: {state: heads}\n",
+     "'dir/exp.yaml' line 3: 'readout.state' has the unknown value 'heads'; did you mean 'head'?"},
+    {DATA CLEAN "readout: {locate: [gap, auk]}\n",
+     "'dir/exp.yaml' line 3: 'readout.locate' has the unknown value 'auk'; did you mean 'auc'?"},
+    {DATA CLEAN "readout: {state: value, translator: t.safetensors}\n",
+     "'dir/exp.yaml' line 3: 'readout.translator' maps states of the decoder's depths; "
+     "it does not go with 'state: value'"},
+    {DATA CLEAN "readout: {matrix: embed, translator: t.safetensors}\n",
+     "'dir/exp.yaml' line 3: 'readout.translator' leads to the basis of the output "
+     "matrix; it does not go with 'matrix: embed'"},
+    {DATA CLEAN "readout: {translator: none.safetensors}\n",
+     "'dir/exp.yaml' line 3: 'readout.translator' names the file "
+     "'dir/none.safetensors', which does not exist"},
+    {DATA CLEAN "controls: [words]\nreadout: {state: head}\n",
+     "'dir/exp.yaml' line 4: 'readout.state' is 'head', which reads the encoder, and the "
+     "control 'words' puts words in its place; take the control out"},
     {CLEAN,
      "'dir/exp.yaml': 'data.format' is missing; known formats are pascal-part, "
      "panoptic-parts, paco, partimagenet, coco-parts, ade20k-parts, cihp, masks"},
@@ -501,12 +553,13 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_identity),  cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_depths),    cmocka_unit_test(test_doses),
-        cmocka_unit_test(test_gguf_pair), cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_files),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_depths),   cmocka_unit_test(test_doses),
+        cmocka_unit_test(test_readout),  cmocka_unit_test(test_gguf_pair),
+        cmocka_unit_test(test_facts),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests_name("experiment", tests, NULL, NULL);
 }

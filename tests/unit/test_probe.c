@@ -17,35 +17,38 @@
 static void scores_of_a_part_by_hand(void **state)
 {
     (void)state;
-    const float ranks[] = {9, 4, 100, 16, 64, 2, 7, 7};    /* 4 rows, 2 labels */
-    const float logits[] = {1, 0, 5, 0, 2, 0, 2, 0, 0, 0}; /* 5 patches */
-    const int32_t both[] = {0, 1}, second[] = {1};
-    const int64_t rows[] = {0, 1, 2}, images[] = {1, 2, 4};
+    const float ranks[] = {4, 16, 2}, logits[] = {1, 5, 2, 2, 0}; /* 5 patches */
+    const float log_ps[] = {-3, -1, -2, -4, -6};
+    const int32_t patches[] = {1, 2, 4};
     tap_probe_input input = {.ranks = ranks,
-                             .logits = logits,
-                             .n_labels = 2,
+                             .patches = patches,
+                             .n_patches = 3,
                              .n_image = 5,
-                             .forms = both,
-                             .n_forms = 2,
-                             .rows = rows,
-                             .images = images,
-                             .n_patches = 3};
+                             .logits = logits,
+                             .log_ps = log_ps};
     tap_score score;
     tap_error err;
-    float patch[3];
-    assert_int_equal(tap_probe_run(&score, patch, &input, &err), TAP_OK);
-    assert_true(patch[0] == 4.0F && patch[1] == 16.0F && patch[2] == 2.0F);
+    assert_int_equal(tap_probe_run(&score, &input, &err), TAP_OK);
     assert_true(score.best_rank == 2.0 && score.median_rank == 4.0);
     assert_true(fabs(score.mean_log2_rank - (2.0 + 4.0 + 1.0) / 3.0) < 1e-12);
     /* inside 5 2 0, outside 1 2: wins 5>1 5>2 2>1 and half of 2=2 of six pairs */
     assert_true(fabs(score.auc_loc - 3.5 / 6.0) < 1e-12);
-    input.forms = second;
-    input.n_forms = 1;
-    input.logits = NULL;
+    /* inside -1 -2 -6, outside -3 -4 */
+    assert_true(fabs(score.gap - (-3.0 - -3.5)) < 1e-12);
+    input.logits = input.log_ps = NULL;
     input.n_patches = 2;
-    assert_int_equal(tap_probe_run(&score, NULL, &input, &err), TAP_OK);
+    assert_int_equal(tap_probe_run(&score, &input, &err), TAP_OK);
     assert_true(score.best_rank == 4.0 && score.median_rank == 10.0);
-    assert_true(isnan(score.auc_loc));
+    assert_true(isnan(score.auc_loc) && isnan(score.gap));
+    const int32_t all[] = {0, 1, 2};
+    input = (tap_probe_input){.ranks = ranks,
+                              .patches = all,
+                              .n_patches = 3,
+                              .n_image = 3,
+                              .logits = logits,
+                              .log_ps = log_ps};
+    assert_int_equal(tap_probe_run(&score, &input, &err), TAP_OK);
+    assert_true(isnan(score.auc_loc) && isnan(score.gap)); /* nothing outside */
 }
 
 static void forms_are_pieces_spelled_exactly(void **state)

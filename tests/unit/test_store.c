@@ -104,7 +104,10 @@ static void test_rows(void **state)
     assert_int_equal(number("SELECT COUNT(*) FROM score"), 13 * 4 * 2);
     assert_int_equal(number("SELECT COUNT(*) FROM score WHERE auc_loc IS NULL"), 104);
     assert_int_equal(number("SELECT COUNT(*) FROM result"), 104);
-    assert_int_equal(number("SELECT COUNT(*) FROM result_long"), 104 * 4);
+    assert_int_equal(number("SELECT COUNT(*) FROM result_long"), 104 * 5);
+    assert_int_equal(number("SELECT SUM(gap * 1000) FROM score WHERE item_id = 0"),
+                     8 * 250);
+    assert_int_equal(number("SELECT COUNT(*) FROM item WHERE n_candidates = 1024"), 13);
     assert_int_equal(number("SELECT COUNT(*) FROM label_form"), 3);
     assert_int_equal(number("SELECT MAX(id) FROM item"), 200004);
     assert_int_equal(number("SELECT SUM(length(ranks)) FROM rank"), 13 * 4 * 2 * 2 * 4);
@@ -428,13 +431,13 @@ static void test_foreign_files(void **state)
     (void)remove(path);
     assert_int_equal(planted_write(path, &SMALL, NULL), TAP_OK);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL),
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL),
                      SQLITE_OK);
     (void)sqlite3_close(db);
     assert_int_equal(planted_write(path, &SMALL, &err), TAP_EFORMAT);
     (void)snprintf(
         message, sizeof message,
-        "'%s' has schema version 3, and this tapetum reads version 2; use the "
+        "'%s' has schema version 2, and this tapetum reads version 3; use the "
         "tapetum that wrote it",
         path);
     assert_string_equal(err.message, message);
