@@ -66,8 +66,7 @@ static json_t *form_json(const tap_labels *labels, const tap_label *label,
                          const tap_label_form *form)
 {
     json_t *ids = json_array(), *pieces = json_array();
-    const bool whole = labels->policy == TAP_MULTI_SEQUENCE;
-    bool counts = whole && form->column >= 0 && label->n_columns > 0;
+    bool counts = false;
     for (int64_t i = 0; i < form->n_ids; i++) {
         size_t n = 0;
         const char *piece = tap_tokenizer_piece(labels->tokenizer, form->ids[i], &n);
@@ -76,6 +75,8 @@ static json_t *form_json(const tap_labels *labels, const tap_label *label,
                  piece ? piece : "");
         json_array_append_new(ids, json_integer(form->ids[i]));
         json_array_append_new(pieces, tap_cli_json_text(text));
+        const bool whole = labels->policy == TAP_MULTI_SEQUENCE;
+        counts |= whole && form->column >= 0 && label->n_columns > 0;
         for (int64_t c = 0; c < label->n_columns && !whole; c++)
             counts |= labels->ids[label->columns[c]] == form->ids[i] &&
                       (form->n_ids == 1 || labels->policy != TAP_MULTI_SKIP);

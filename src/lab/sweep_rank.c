@@ -81,6 +81,7 @@ static int64_t score_set(float *scores, int64_t *at, const tap_sweep_view *v,
 static float log_sum_of(const float *scores, int64_t n)
 {
     double most = -INFINITY, sum = 0.0;
+    assert(n > 0);
     for (int64_t i = 0; i < n; i++)
         most = (double)scores[i] > most ? (double)scores[i] : most;
     for (int64_t i = 0; i < n; i++)
