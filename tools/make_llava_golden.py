@@ -61,7 +61,7 @@ CONDITIONS = {
 }
 
 
-def make_tokenizer(more=()):
+def make_tokenizer(more=(), first=("<image>", "<pad>")):
     """Llama-2 kind: BPE with byte fallback over 256 byte pieces and a small vocabulary
     trained on the text above."""
     trained = Tokenizer(models.BPE())
@@ -86,7 +86,7 @@ def make_tokenizer(more=()):
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
          decoders.Strip(content=" ", left=1)])
     special = [AddedToken(t, normalized=False, special=True)
-               for t in ("<unk>", "<s>", "</s>", "<image>", "<pad>", *more)]
+               for t in ("<unk>", "<s>", "</s>", *first, *more)]
     tok.add_special_tokens(special)
     tok.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])

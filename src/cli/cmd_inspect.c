@@ -117,7 +117,7 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         TAP_TRY_OUT(tap_cli_put_json(
             json_pack(
                 "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s, "
-                "s:{s:i, s:i, s:i, s:I}, s:s, s:o}",
+                "s:{s:i, s:i, s:i, s:I}, s:i, s:s, s:o}",
                 "family", spec->family, "vision", stack_json(&v->stack), "lm",
                 stack_json(&spec->lm.stack), "vision_blocks_read", v->n_blocks_read,
                 "side_px", v->side_px, "patch_px", v->patch_px, "n_rows", side,
@@ -125,8 +125,9 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
                 (json_int_t)weight_bytes, "state_bytes_4_conditions", (json_int_t)bytes,
                 "hash", tap_weights_hash(model->weights), "prompt", spec->prompt,
                 "photo", "width", SAMPLE_WIDTH, "height", SAMPLE_HEIGHT, "n_tiles",
-                photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots, "template",
-                spec->chat, "stops", stops_json(stops, n_stops)),
+                photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots, "n_latents",
+                spec->perceiver.n_latents, "template", spec->chat, "stops",
+                stops_json(stops, n_stops)),
             err));
         goto out;
     }
@@ -143,6 +144,13 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         "        a photograph of %d x %d px becomes %d tile%s and %lld image tokens\n",
         SAMPLE_WIDTH, SAMPLE_HEIGHT, photo.n_tiles, photo.n_tiles == 1 ? "" : "s",
         (long long)photo.n_slots);
+    if (spec->perceiver.n_latents > 0)
+        printf(
+            "        %d learned queries read each group of %d patches (%d blocks, %d "
+            "heads of %d): image tokens of the\n        decoder stand for no patch; "
+            "masks, parts and patches belong to the vision stack\n",
+            spec->perceiver.n_latents, side * side, spec->perceiver.n_blocks,
+            spec->perceiver.n_heads, spec->perceiver.d_head);
     if (spec->lm.stack.n_blocks == 0) {
         printf("lm:     none, an encoder alone\n");
     } else {

@@ -203,8 +203,11 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     TAP_TRY_OUT(tap_model_demand_decoder(model, err));
     TAP_TRY_OUT(tap_labels_open(&q.labels, model->tokenizer, &as_named, err));
     TAP_TRY_OUT(find_words(&q, cli, policy, err));
-    if (out)
+    if (out) {
         TAP_TRY_OUT(tap_lens_output_check(out, q.n_asked, err));
+        TAP_TRY_OUT(
+            tap_model_demand_places(model, "a picture of words at patches", err));
+    }
     TAP_TRY_OUT(choose_matrix(&spec, &r, model, cli, err));
     TAP_TRY_OUT(choose_words(&q, &spec, policy, err));
     if (translator)

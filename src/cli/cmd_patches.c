@@ -59,11 +59,12 @@ static json_t *numbers(const float *values, int64_t n)
 
 static const char *kind_of(const tap_slot *slot)
 {
-    return slot->role == TAP_ROLE_PATCH       ? "patch"
-           : slot->role == TAP_ROLE_ROW_END   ? "row_end"
-           : slot->role == TAP_ROLE_SEPARATOR ? "separator"
-           : slot->role == TAP_ROLE_CLS       ? "cls"
-                                              : "query";
+    return slot->row < 0 && slot->role == TAP_ROLE_PATCH ? "latent"
+           : slot->role == TAP_ROLE_PATCH                ? "patch"
+           : slot->role == TAP_ROLE_ROW_END              ? "row_end"
+           : slot->role == TAP_ROLE_SEPARATOR            ? "separator"
+           : slot->role == TAP_ROLE_CLS                  ? "cls"
+                                                         : "none";
 }
 
 /* The decoder's image tokens in order; places and boxes are null where there are none. */
@@ -76,7 +77,7 @@ static json_t *tokens_json(const found *f)
         json_t *where = tap_layout_box(&box, slot, &f->g)
                             ? json_pack("[f, f, f, f]", box.x0, box.y0, box.x1, box.y1)
                             : json_null();
-        const bool placed = slot->role == TAP_ROLE_PATCH;
+        const bool placed = slot->role == TAP_ROLE_PATCH && slot->row >= 0;
         json_t *token = json_pack("{s:s, s:b, s:o?, s:o?, s:o?, s:f, s:o}", "kind",
                                   kind_of(slot), "thumb", slot->thumb, "tile",
                                   slot->tile >= 0 ? json_integer(slot->tile) : NULL,
@@ -163,13 +164,17 @@ static tap_status put_grid(const tap_cli *cli, const found *f, tap_error *err)
     for (int64_t i = 0; i < n_patches(g); i++)
         n += f->cover[i] >= 0.5F;
     for (int64_t i = 0; i < f->layout.n_slots; i++) {
-        const bool patch = f->layout.slots[i].role == TAP_ROLE_PATCH;
+        const bool patch = f->layout.slots[i].n_rows > 0;
         n_patch_tokens += patch;
         n_tokens += patch && f->slots[i] >= 0.5F;
     }
     printf("%lld of %lld patches are covered by at least half%s\n", (long long)n,
            (long long)n_patches(g), shades ? "" : " (digits are tenths)");
-    if (!f->layout.is_plain || f->layout.n_slots != n_patches(g))
+    if (f->layout.n_groups > 0)
+        printf("the decoder's %lld image tokens are learned queries of %lld groups of "
+               "patches: none stands for a patch\n",
+               (long long)f->layout.n_slots, (long long)f->layout.n_groups);
+    else if (!f->layout.is_plain || f->layout.n_slots != n_patches(g))
         printf("%lld of %lld decoder tokens that stand for patches are, of %lld image "
                "tokens in all\n",
                (long long)n_tokens, (long long)n_patch_tokens,
@@ -181,7 +186,8 @@ static tap_status put_picture(const found *f, const char *path, const tap_image 
                               const tap_preprocess_spec *spec, tap_error *err)
 {
     const tap_overlay_layer layers[] = {{f->cover, NULL}, {f->shared, f->owner}};
-    const bool same = f->layout.is_plain && f->layout.n_slots == n_patches(&f->g);
+    const bool same = f->layout.n_groups > 0 || /* one grid alone has patches */
+                      (f->layout.is_plain && f->layout.n_slots == n_patches(&f->g));
     tap_image picture = {0};
     TAP_TRY(tap_overlay_run(&picture, image, &f->g, layers, same ? 1 : 2, spec, err));
     const tap_status status = tap_image_write(&picture, path, err);

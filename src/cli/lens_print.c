@@ -124,7 +124,7 @@ static tap_status put_ranks(const view *v, const float *ranks, int32_t label,
     if (rest && form < 0)
         (void)json_object_set_new(rest, "n_candidates",
                                   json_integer((json_int_t)v->q->labels.n_labels));
-    if (rest && s->part)
+    if (rest && part)
         (void)json_object_set_new(rest, "best",
                                   best > 0.0 ? json_real(best) : json_null());
     if (object && (!rest || json_object_update(object, rest) != 0)) {
@@ -251,8 +251,12 @@ static void print_heading(const tap_lens_query *q, int64_t c)
         printf("rank of a word among %lld, over %s (1 is best)\n%-14s %5s %10s %10s\n",
                q->closed ? (long long)q->labels.n_labels
                          : (long long)s->model->spec.lm.d_vocab,
-               s->part ? "the part's patches" : "all patches", "label", q->state_name,
-               "best", "median");
+               s->scene.sequence.layout.n_groups > 0
+                   ? "all image tokens, which stand for "
+                     "no patch,"
+               : s->part ? "the part's patches"
+                         : "all patches",
+               "label", q->state_name, "best", "median");
 }
 
 static tap_status put_label(const view *v, const tap_cli *cli, float *ranks, int32_t l,

@@ -84,7 +84,9 @@ out:
 tap_status tap_lens_query_maps(const tap_lens_query *query, const tap_cli *cli,
                                int64_t condition, tap_error *err)
 {
-    if (!tap_heat_wanted(cli) || query->subject.scene.sequence.n_image == 0)
+    const tap_scene *s = &query->subject.scene;
+    if (!tap_heat_wanted(cli) || s->sequence.n_image == 0 ||
+        s->sequence.layout.n_groups > 0) /* no patches to draw */
         return TAP_OK;
     for (int32_t l = 0; l < (int32_t)query->n_asked; l++)
         TAP_TRY(print_maps(query, cli, condition, l, err));

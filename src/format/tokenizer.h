@@ -12,6 +12,11 @@ TAP_NODISCARD tap_status tap_tokenizer_open(tap_tokenizer **out, const char *pat
                                             tap_error *err);
 void tap_tokenizer_close(tap_tokenizer *tokenizer);
 
+/* Adds a special token that a text is cut at; before the tokenizer is shared. One that it
+ * knows by that id already stays as it is. TAP_EFORMAT if the word or the id is taken. */
+TAP_NODISCARD tap_status tap_tokenizer_add(tap_tokenizer *tokenizer, const char *word,
+                                           int64_t id, tap_error *err);
+
 /* *ids = ids of UTF-8 text, *n_ids of them (tap_free). add_special: the post-processor's
  * tokens (BOS) too. Invalid UTF-8 is TAP_EINVAL with the byte offset; NUL is a character. */
 TAP_NODISCARD tap_status tap_tokenizer_encode(int32_t **ids, size_t *n_ids,

@@ -165,3 +165,55 @@ void tap_added_clear(tap_added *added)
     tap_free(added->tokens);
     *added = (tap_added){0};
 }
+
+/* ---- words beside a vocabulary ---- */
+
+/* A word that is searched for in the text as it is; sort when all are there. */
+static tap_status put_word(tap_tokenizer *t, const char *word, int64_t id, int flags,
+                           const char *path, tap_error *err)
+{
+    char *text = NULL;
+    const size_t n = strlen(word);
+    const bool known = tap_vocab_find(&t->vocab, word, n) >= 0;
+    if (n == 0)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot read '%s': the token of id %lld is empty", path,
+                        (long long)id);
+    TAP_TRY(tap_vocab_put(&t->vocab, id, word, n, TAP_PIECE_ADDED | flags, path, err));
+    if (known)
+        return TAP_OK;
+    TAP_TRY(tap_text_copy(&text, word, n, err));
+    const tap_added_token token = {.text = text, .n_bytes = n, .id = (int32_t)id};
+    const tap_status status = tap_added_put(&t->raw, &token, err);
+    tap_free(text);
+    return status;
+}
+
+tap_status tap_tokenizer_add(tap_tokenizer *tokenizer, const char *word, int64_t id,
+                             tap_error *err)
+{
+    TAP_TRY(put_word(tokenizer, word, id, TAP_PIECE_SPECIAL, "the tokenizer", err));
+    tap_added_sort(&tokenizer->raw);
+    return TAP_OK;
+}
+
+tap_status tap_tokenizer_read_added(tap_tokenizer *t, const char *path, tap_error *err)
+{
+    enum { FILE_BYTES = 1 << 24 };
+
+    json_t *root = NULL, *value = NULL;
+    const char *word = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_json_read(&root, path, FILE_BYTES, err));
+    const tap_json_at at = {.object = root, .path = path, .place = ""};
+    json_object_foreach(root, word, value)
+    {
+        int64_t id = 0;
+        TAP_TRY_OUT(tap_json_int(&id, &at, word, -1, 0, TAP_VOCAB_LIMIT - 1, err));
+        TAP_TRY_OUT(put_word(t, word, id, 0, path, err));
+    }
+    tap_added_sort(&t->raw);
+out:
+    json_decref(root);
+    return status;
+}

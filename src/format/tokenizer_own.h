@@ -290,6 +290,10 @@ TAP_NODISCARD tap_status tap_tokenizer_parse_model(tap_tokenizer *t,
                                                    size_t n_bytes, const char *path,
                                                    tap_error *err);
 
+/* added_tokens.json, {word: id}, beside a tokenizer.model: words that a text is cut at. */
+TAP_NODISCARD tap_status tap_tokenizer_read_added(tap_tokenizer *t, const char *path,
+                                                  tap_error *err);
+
 /* Steps of the three kinds from their objects (NULL: none). */
 TAP_NODISCARD tap_status tap_rules_normalizer(tap_steps *out, const json_t *object,
                                               const char *path, tap_error *err);

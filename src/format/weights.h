@@ -10,9 +10,12 @@
  *   vision.B.qkv.weight|bias (instead of the three)
  *   projector.1.weight|bias  projector.2.weight|bias  projector.1.transposed
  *   projector.newline  projector.separator
+ *   perceiver.latents  perceiver.norm.weight|bias  perceiver.B.{q,kv,o,up,down}.weight
+ *   perceiver.B.{norm_media,norm_latents,mlp_norm}.weight|bias
  *   lm.B.qkv.weight  lm.B.gate_up.weight (instead of their parts)
  *   lm.embed.weight  lm.B.attn_norm.weight  lm.B.{q,k,v,o}.weight (q,k,v bias optional)
  *   lm.B.mlp_norm.weight  lm.B.{gate,up,down}.weight  lm.final_norm.weight  lm.head.weight
+ *   lm.head.bias  lm.more_embed.weight  lm.more_head.weight|bias (a second table of words)
  */
 #ifndef TAP_FORMAT_WEIGHTS_H
 #define TAP_FORMAT_WEIGHTS_H

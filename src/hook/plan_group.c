@@ -37,6 +37,26 @@ static bool is_patch(const scope *s, int64_t t)
     return s->set->tokens[t].role == TAP_ROLE_PATCH;
 }
 
+/* Image tokens that a model made of all its patches: they have no place. */
+static bool is_placeless(const tap_group_set *set)
+{
+    for (int64_t t = 0; t < set->n_tok; t++)
+        if (set->tokens[t].role == TAP_ROLE_PATCH)
+            return set->tokens[t].row < 0;
+    return false;
+}
+
+static tap_status refuse_place(const scope *s, const tap_group_node *n,
+                               const char *what)
+{
+    return tap_plan_refuse(
+        s->c, s->atom, n->column,
+        "%s has no meaning on the %s stack: this model's image tokens "
+        "are learned queries that stand for no patch; cut on the "
+        "vision stack, or name 'image'",
+        what, tap_stack_name(TAP_LM));
+}
+
 /* ---- names ---- */
 
 static tap_status absent(const scope *s, const tap_group_node *n, const char *name)
@@ -46,7 +66,9 @@ static tap_status absent(const scope *s, const tap_group_node *n, const char *na
     const char *stack =
         s->atom->projector ? "projector" : tap_stack_name(s->atom->stack);
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++)
-        if (strcmp(name, masks[i]) == 0)
+        if (strcmp(name, masks[i]) == 0 && is_placeless(s->set))
+            return refuse_place(s, n, name);
+        else if (strcmp(name, masks[i]) == 0)
             return tap_plan_refuse(s->c, s->atom, n->column,
                                    "the group '%s' needs a mask of the %s; add one",
                                    name,
@@ -157,6 +179,8 @@ static tap_status neighbourhood(uint64_t *out, uint64_t *of, const scope *s,
                                 const tap_group_node *n)
 {
     grid g;
+    if (is_placeless(s->set))
+        return refuse_place(s, n, "a neighbourhood");
     TAP_TRY(open_grid(&g, s));
     if (n->op == TAP_GROUP_SHIFT) {
         shift(out, &g, s, of, n->a, n->b);

@@ -209,6 +209,9 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
         tap_dataset_open(&sweep->dataset, &experiment->data, options->reading, err));
     TAP_TRY_OUT(tap_model_open(&sweep->model, experiment->model, err));
     TAP_TRY_OUT(tap_model_demand_decoder(sweep->model, err));
+    TAP_TRY_OUT(tap_model_demand_places(
+        sweep->model, "an experiment, which reads words at the patches of parts,",
+        err));
     if (tap_sweep_needs_survey(experiment))
         TAP_TRY_OUT(tap_survey_read(&sweep->survey, sweep->dataset, err));
     sweep->counts.memory_bytes = sweep->options.memory_bytes;

@@ -20,6 +20,7 @@ void tap_layout_put(tap_layout *layout, const tap_slot *slot)
 void tap_layout_clear(tap_layout *layout)
 {
     tap_free(layout->slots);
+    tap_free(layout->media);
     *layout = (tap_layout){0};
 }
 
@@ -35,7 +36,7 @@ tap_status tap_layout_compile(tap_layout *out, const tap_spec *spec,
     for (int64_t i = 0; i < layout.n_slots; i++) {
         const tap_slot *slot = &layout.slots[i];
         layout.is_plain &= slot->from[0] == i && slot->from[1] < 0 && slot->from[2] < 0;
-        if (slot->role != TAP_ROLE_PATCH)
+        if (slot->role != TAP_ROLE_PATCH || slot->row < 0)
             continue;
         int *n_rows = &layout.n_rows[slot->thumb],
             *n_cols = &layout.n_cols[slot->thumb];

@@ -30,8 +30,11 @@ typedef struct tap_slot {
 struct tap_layout {
     int64_t n_slots;
     tap_slot *slots;
-    int64_t n_merged;         /* rows of merged features of all tiles */
-    bool is_plain;            /* slot i is row i, no more and no less */
+    int64_t n_merged; /* rows of merged features of all tiles */
+    int64_t n_groups; /* perceiver: groups of places, n_latents slots for each */
+    int32_t *media;   /* [n_groups][patches of a tile]: the feature row that stands
+                                 at a place of a group; -1: padding, nobody reads it */
+    bool is_plain;    /* slot i is row i, no more and no less */
     int n_rows[2], n_cols[2]; /* the decoder's grid of a view, [1]: the thumbnail's */
 };
 

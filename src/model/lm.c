@@ -148,7 +148,8 @@ static tap_status put_logits(tap_pass *pass, const tap_span *span, const float *
     tap_job *job = pass->job;
     const tap_model *m = job->model;
     const int64_t d = pass->spec->d_model, d_vocab = m->spec.lm.d_vocab;
-    job->kernels->linear(logits, d_vocab, normed, d, n, &m->head, NULL, &job->work);
+    job->kernels->linear(logits, d_vocab, normed, d, n, &m->head,
+                         m->head_bias.bytes ? &m->head_bias : NULL, &job->work);
     const int64_t n_asked = tap_job_asked(job, span);
     if (n_asked == 0)
         return TAP_OK;

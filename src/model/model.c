@@ -216,20 +216,96 @@ static tap_status bind_projector(tap_model *model, tap_error *err)
     return TAP_OK;
 }
 
+static tap_status bind_perceiver(tap_model *model, tap_error *err)
+{
+    const tap_perceiver_spec *s = &model->spec.perceiver;
+    const int64_t d = model->spec.vision.stack.d_model, d_mlp = s->d_mlp,
+                  d_q = (int64_t)s->n_heads * s->d_head;
+    if (s->n_latents == 0)
+        return TAP_OK;
+    TAP_TRY(bind(&model->latents, model->weights, "perceiver.latents", s->n_latents, d,
+                 err));
+    TAP_TRY(bind_affine(&model->perceiver_norm, model->weights, "perceiver.norm", d, 0,
+                        true, err));
+    TAP_TRY(tap_alloc(&model->perceiver, (size_t)s->n_blocks, sizeof *model->perceiver,
+                      "a table of weights", err));
+    for (int b = 0; b < s->n_blocks; b++) {
+        tap_perceiver_weights *w = &model->perceiver[b];
+
+        const struct {
+            tap_affine *place;
+            const char *name;
+            int64_t n_out, n_in;
+        } places[] = {
+            {&w->norm_media, "norm_media", d, 0},
+            {&w->norm_latents, "norm_latents", d, 0},
+            {&w->q, "q", d_q, d},
+            {&w->kv, "kv", 2 * d_q, d},
+            {&w->o, "o", d, d_q},
+            {&w->norm, "mlp_norm", d, 0},
+            {&w->up, "up", d_mlp, d},
+            {&w->down, "down", d, d_mlp},
+        };
+
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+            char name[NAME_BYTES];
+            (void)snprintf(name, sizeof name, "perceiver.%d.%s", b, places[i].name);
+            TAP_TRY(bind_affine(places[i].place, model->weights, name, places[i].n_out,
+                                places[i].n_in, places[i].n_in == 0, err));
+        }
+    }
+    return TAP_OK;
+}
+
+/* Binds `name`, [d_vocab][d] or (d = 0) [d_vocab]; where the last words have a table of
+ * their own, `more`, the two are copied into one. */
+static tap_status bind_words(tap_tensor *out, tap_model *model, void **joined,
+                             const char *name, const char *more, int64_t d,
+                             tap_error *err)
+{
+    const tap_lm_spec *lm = &model->spec.lm;
+    tap_tensor first, last;
+    if (lm->n_more_words == 0)
+        return bind(out, model->weights, name, lm->d_vocab, d, err);
+    TAP_TRY(bind(&first, model->weights, name, lm->n_table_rows, d, err));
+    TAP_TRY(bind(&last, model->weights, more, lm->n_more_words, d, err));
+    if (first.dtype != last.dtype)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "tensors '%s' and '%s' are of different types, expected the "
+                        "same, for they are tables of one vocabulary",
+                        name, more);
+    const size_t row = (size_t)(d ? d : 1) * tap_dtype_bytes(first.dtype),
+                 n_last = (size_t)lm->n_more_words,
+                 n_first = (size_t)lm->d_vocab - n_last;
+    TAP_TRY(tap_alloc(joined, n_first + n_last, row, "a vocabulary", err));
+    memcpy(*joined, first.bytes, n_first * row);
+    memcpy((unsigned char *)*joined + n_first * row, last.bytes, n_last * row);
+    *out = first;
+    out->bytes = *joined;
+    out->shape[0] = lm->d_vocab;
+    return TAP_OK;
+}
+
 static tap_status bind_lm(tap_model *model, tap_error *err)
 {
     const tap_spec *spec = &model->spec;
     const tap_lm_spec *lm = &spec->lm;
     const tap_weights *weights = model->weights;
     const int64_t d = lm->stack.d_model;
-    TAP_TRY(bind(&model->embed, weights, "lm.embed.weight", lm->d_vocab, d, err));
+    void **joined = model->joined;
+    TAP_TRY(bind_words(&model->embed, model, &joined[0], "lm.embed.weight",
+                       "lm.more_embed.weight", d, err));
     TAP_TRY(
         bind_affine(&model->final_norm, weights, "lm.final_norm", d, 0, false, err));
     if (lm->tied_head ||
         (lm->head_may_be_tied && !tap_weights_find(weights, "lm.head.weight")))
         model->head = model->embed;
     else
-        TAP_TRY(bind(&model->head, weights, "lm.head.weight", lm->d_vocab, d, err));
+        TAP_TRY(bind_words(&model->head, model, &joined[1], "lm.head.weight",
+                           "lm.more_head.weight", d, err));
+    if (lm->has_head_bias)
+        TAP_TRY(bind_words(&model->head_bias, model, &joined[2], "lm.head.bias",
+                           "lm.more_head.bias", 0, err));
     TAP_TRY(tap_alloc(&model->lm_blocks, (size_t)lm->stack.n_blocks,
                       sizeof *model->lm_blocks, "a table of weights", err));
     const block_shape shape = {"lm", false, lm->has_qkv_bias, false, true};
@@ -249,10 +325,15 @@ tap_status tap_model_open(tap_model **out, const char *directory, tap_error *err
                                  model->spec.n_names, err));
     TAP_TRY_OUT(bind_vision(model, err));
     TAP_TRY_OUT(bind_projector(model, err));
+    TAP_TRY_OUT(bind_perceiver(model, err));
     if (model->spec.lm.stack.n_blocks == 0)
         goto out;
     TAP_TRY_OUT(bind_lm(model, err));
     TAP_TRY_OUT(tap_tokenizer_open(&model->tokenizer, directory, err));
+    for (int64_t i = 0; i < model->spec.lm.n_more_words; i++)
+        TAP_TRY_OUT(tap_tokenizer_add(
+            model->tokenizer, model->spec.more_words[i],
+            model->spec.lm.d_vocab - model->spec.lm.n_more_words + i, err));
     if (tap_tokenizer_size(model->tokenizer) > model->spec.lm.d_vocab)
         status = TAP_FAIL(err, TAP_EFORMAT,
                           "the tokenizer has ids up to %d but the embedding table has "
@@ -278,6 +359,19 @@ tap_status tap_model_demand_decoder(const tap_model *model, tap_error *err)
                     model->spec.family);
 }
 
+tap_status tap_model_demand_places(const tap_model *model, const char *what,
+                                   tap_error *err)
+{
+    if (model->spec.perceiver.n_latents == 0)
+        return TAP_OK;
+    return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                    "the image tokens of the decoder (family %s) are %d learned "
+                    "queries that read whole groups of patches, so none stands for a "
+                    "patch and %s cannot be had; its encoder keeps patches: masks and "
+                    "cuts of the vision stack, trace and attention read it",
+                    model->spec.family, model->spec.perceiver.n_latents, what);
+}
+
 void tap_model_close(tap_model *model)
 {
     if (!model)
@@ -285,6 +379,9 @@ void tap_model_close(tap_model *model)
     tap_tokenizer_close(model->tokenizer);
     tap_weights_close(model->weights);
     tap_free(model->turned);
+    for (size_t i = 0; i < sizeof model->joined / sizeof *model->joined; i++)
+        tap_free(model->joined[i]);
+    tap_free(model->perceiver);
     tap_free(model->vision_blocks);
     tap_free(model->lm_blocks);
     tap_free(model);

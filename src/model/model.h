@@ -21,6 +21,15 @@ typedef struct tap_block_weights {
     tap_affine down;       /* [d_model][d_mlp] */
 } tap_block_weights;
 
+/* One block of a perceiver. */
+typedef struct tap_perceiver_weights {
+    tap_affine norm_media, norm_latents; /* [d] */
+    tap_affine q;                        /* [n_heads d_head][d] */
+    tap_affine kv;                       /* [2 n_heads d_head][d]: keys, then values */
+    tap_affine o;                        /* [d][n_heads d_head] */
+    tap_affine norm, up, down;           /* [d], [d_mlp][d], [d][d_mlp] */
+} tap_perceiver_weights;
+
 enum { TAP_MAX_MAPS = 2 };
 
 struct tap_model {
@@ -33,17 +42,27 @@ struct tap_model {
     tap_affine pre_norm, post_norm;     /* [d] */
     tap_block_weights *vision_blocks;   /* [n_blocks_read] */
     tap_affine projector[TAP_MAX_MAPS]; /* [d_out][d_in], then [d_out][d_out] */
+    tap_tensor latents;                 /* [n_latents][d] */
+    tap_perceiver_weights *perceiver;   /* [n_blocks] */
+    tap_affine perceiver_norm;          /* [d] */
     float *turned; /* projector[0], where the file has it [d_in][d_out] */
     tap_tensor newline, separator; /* [d_out], or [d_in] where gathered first */
     tap_tensor embed;              /* [d_vocab][d_lm] */
     tap_block_weights *lm_blocks;  /* [n_blocks] */
     tap_affine final_norm;         /* [d_lm] */
     tap_tensor head;               /* [d_vocab][d_lm]; embed when tied */
+    tap_tensor head_bias;          /* [d_vocab] or no bytes */
+    void *joined[3]; /* embed, head and head_bias where two tables are one */
 };
 
 /* TAP_EUNSUPPORTED if the model is an encoder alone: it has no words. */
 TAP_NODISCARD tap_status tap_model_demand_decoder(const tap_model *model,
                                                   tap_error *err);
+
+/* TAP_EUNSUPPORTED if the decoder's image tokens stand for no patch (a perceiver made
+ * them), so that `what` ("the ranks at a part's patches") has no meaning. */
+TAP_NODISCARD tap_status tap_model_demand_places(const tap_model *model,
+                                                 const char *what, tap_error *err);
 
 /* tap_model_open and tap_model_close are public: tapetum.h. */
 

@@ -1,10 +1,10 @@
 /* From vision features to the rows that the decoder reads.
  *
- * HOW IT WORKS. Features of all tiles (class tokens gone) are merged merge x merge, mapped
- * into the decoder's space, and put into the order of the layout, with learned vectors
- * between them; where the family gathers first, those vectors are mapped too. No tokens
- * meet here, but for the perceiver (perceiver.c). */
-#include "model/pass.h"
+ * HOW IT WORKS. Features of all tiles (class tokens gone) are merged merge x merge, or read
+ * by a perceiver's latents, mapped into the decoder's space, and put into the order of the
+ * layout, with learned vectors between them; where the family gathers first, those vectors
+ * are mapped too. No tokens meet here, but in the perceiver. */
+#include "model/perceiver.h"
 
 #include <string.h>
 
@@ -112,6 +112,7 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
                  row_out = (size_t)d_out * sizeof *out;
     const size_t mark = tap_arena_mark(&job->arena);
     float *in = NULL, *merged = NULL, *gathered = NULL, *hidden = NULL, *mapped = out;
+    float *latents = NULL;
     int64_t n = 0;
     TAP_TRY(take_features(&in, pass, state, span, &n, err));
     if (spec->merge > 1) {
@@ -120,6 +121,13 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
                                err));
         merge_squares(merged, in, n / (side * side), side, d, spec->merge);
         in = merged;
+        n = layout->n_merged;
+    }
+    if (spec->perceiver.n_latents > 0) {
+        TAP_TRY(tap_arena_take(&latents, &job->arena, (size_t)layout->n_merged, row_in,
+                               err));
+        TAP_TRY(tap_perceiver_run(pass, latents, in, n, layout, err));
+        in = latents;
         n = layout->n_merged;
     }
     if (spec->gathers_first) {

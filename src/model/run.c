@@ -2,7 +2,7 @@
 #include "model/run.h"
 
 #include "base/hash.h"
-#include "model/pass.h"
+#include "model/perceiver.h"
 
 #include <assert.h>
 #include <omp.h>
@@ -494,6 +494,14 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
                  2.0 * (double)(o->feature_row[i + 1] - o->feature_row[i]) * d_lm *
                      (spec->d_projector_in + d_lm),
                  features->nodes[i].n_lanes);
+    for (int64_t i = 0; o->stages >= 2 && i < features->n_nodes; i++) {
+        const tap_node *node = &features->nodes[i];
+        const int64_t item = features->lanes[node->first_lane] / job->n_conditions;
+        add_flop(cost,
+                 tap_perceiver_flop(spec, tap_job_rows(job, TAP_VISION, item),
+                                    o->feature_row[i + 1] - o->feature_row[i]),
+                 node->n_lanes);
+    }
     for (int64_t i = 0; job->sink->wanted->once[TAP_SITE_LOGITS] && i < last->n_nodes;
          i++) {
         const int64_t item = last->lanes[last->nodes[i].first_lane] / job->n_conditions;

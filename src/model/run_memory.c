@@ -1,6 +1,6 @@
 /* How much memory a run takes, known before it starts. The sums mirror the takes from the
  * arena in pass.c, vision.c, projector.c, lm.c and run.c. */
-#include "model/pass.h"
+#include "model/perceiver.h"
 
 #include <omp.h>
 
@@ -52,13 +52,17 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
                               spec->d_projector_out,
                               3 * (int64_t)spec->vision.patch_px *
                                   spec->vision.patch_px,
-                              (int64_t)spec->lm.stack.n_heads * spec->lm.stack.d_head};
+                              (int64_t)spec->lm.stack.n_heads * spec->lm.stack.d_head,
+                              (int64_t)spec->perceiver.n_heads * spec->perceiver.d_head,
+                              spec->perceiver.d_mlp};
     int64_t d_max = 0;
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         d_max = widths[i] > d_max ? widths[i] : d_max;
-    const int64_t n_tok = size->n_tok[TAP_VISION] > size->n_tok[TAP_LM]
-                              ? size->n_tok[TAP_VISION]
-                              : size->n_tok[TAP_LM];
+    const int64_t lengths[] = {size->n_tok[TAP_VISION], size->n_tok[TAP_LM],
+                               tap_perceiver_keys(spec)};
+    int64_t n_tok = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        n_tok = lengths[i] > n_tok ? lengths[i] : n_tok;
     const int64_t n_rows = n_tok > size->n_slots ? n_tok : size->n_slots;
     return kernels->scratch_bytes((int64_t)group_rows(options, n_rows), d_max, n_tok, 0,
                                   n_threads);
@@ -79,7 +83,9 @@ size_t tap_run_need(const tap_model *model, const tap_kernels *kernels,
     /* rows of the projector: features, merged, gathered, hidden, mapped */
     const size_t n_slots = (size_t)size->n_slots, d_in = (size_t)spec->d_projector_in,
                  d_out = (size_t)spec->d_projector_out;
-    const size_t project = tok_v * d_v + (tok_v + n_slots) * (d_in + 2 * d_out);
+    const size_t project =
+        tok_v * d_v + (tok_v + n_slots) * (d_in + 2 * d_out) +
+        tap_perceiver_floats(spec, size->n_tok[TAP_VISION], size->n_slots);
     const size_t logits = tok_l * d_lm + LOGIT_ROWS * (size_t)spec->lm.d_vocab;
     return tap_run_scratch(model, kernels, options, n_threads, size) +
            (size_t)size->n_projected * d_out * sizeof(float) + N_TAKES * ALIGN_BYTES +

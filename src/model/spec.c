@@ -12,24 +12,15 @@ enum { MAX_CONFIG_BYTES = 1 << 24 };
 
 /* Adding a family means adding a line here. */
 static const tap_family *const families[] = {
-    &tap_family_llava,    &tap_family_llava_next, &tap_family_llava_onevision,
-    &tap_family_idefics3, &tap_family_phi3,       &tap_family_prismatic,
-    &tap_family_clip,     &tap_family_open_clip,  &tap_family_siglip,
+    &tap_family_llava,     &tap_family_llava_next, &tap_family_llava_onevision,
+    &tap_family_idefics3,  &tap_family_phi3,       &tap_family_xgen,
+    &tap_family_prismatic, &tap_family_clip,       &tap_family_open_clip,
+    &tap_family_siglip,
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 enum { LIST_BYTES = 256 };
-
-/* Known, and not read. */
-static const struct {
-    const char *type, *why;
-} unread[] = {
-    {"xgenmm",
-     "xGen-MM (BLIP-3) is not read: its perceiver makes 128 queries of each tile, which "
-     "stand for no patches, so readouts of patches would apply to its encoder alone; "
-     "open the encoder's own directory (family siglip, or open_clip for version 1)"},
-};
 
 static void list_families(char list[LIST_BYTES])
 {
@@ -60,10 +51,6 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
             }
         }
     }
-    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++)
-        if (strcmp(type, unread[i].type) == 0)
-            return TAP_FAIL(err, TAP_EUNSUPPORTED, "cannot use '%s': %s", config->path,
-                            unread[i].why);
     char list[LIST_BYTES];
     list_families(list);
     return TAP_FAIL(err, TAP_EUNSUPPORTED,

@@ -2,7 +2,7 @@
  *
  * A family fills one tap_spec; nothing to the right of this room asks which family it is.
  * What differs between families beyond numbers is a function that the family puts here
- * (lay_out, expand) or a choice from a table (projector, fit, prompt_kind). */
+ * (lay_out, expand) or a choice from a table (fit, prompt_kind). */
 #ifndef TAP_MODEL_SPEC_H
 #define TAP_MODEL_SPEC_H
 
@@ -47,6 +47,10 @@ typedef struct tap_lm_spec {
     tap_rope_spec rope;
     int64_t n_positions; /* most tokens of a sequence */
     int64_t window; /* keys that a query may look back on; longer texts are refused */
+    int64_t n_more_words; /* the last words of the vocabulary have tables of their own,
+                             lm.more_embed and lm.more_head; 0: one table for all */
+    int64_t n_table_rows; /* then, rows of lm.embed and lm.head in the file */
+    bool has_head_bias;   /* a number is added to each word's logit */
     bool tied_head;
     bool head_may_be_tied; /* tied if the file holds no head */
     bool has_qkv_bias;     /* Qwen2 */
@@ -59,11 +63,12 @@ static inline int64_t tap_lm_longest(const tap_lm_spec *lm)
     return lm->n_positions < lm->window ? lm->n_positions : lm->window;
 }
 
-/* What stands between features and decoder rows. */
-typedef enum tap_projector_kind {
-    TAP_PROJECTOR_MAPS, /* n_projector_maps linear maps, an activation between them */
-    TAP_PROJECTOR_PERCEIVER /* learned queries read the features of each group */
-} tap_projector_kind;
+/* Learned queries that read the features of a group of patches: `n_latents` rows of the
+ * projector's output for each group, whatever it shows. They stand for no patch. */
+typedef struct tap_perceiver_spec {
+    int n_latents; /* 0: no perceiver */
+    int n_blocks, n_heads, d_head, d_mlp;
+} tap_perceiver_spec;
 
 /* How image rows come into the text. */
 typedef enum tap_prompt_kind {
@@ -83,8 +88,8 @@ struct tap_spec {
     bool has_newline;    /* a learned vector: projector.newline */
     bool has_separator;  /* a learned vector: projector.separator */
     int most_tile_areas; /* anyres_max_N: larger maps are shrunk; 0: never */
-    tap_projector_kind projector;
-    int n_projector_maps;
+    tap_perceiver_spec perceiver;
+    int n_projector_maps; /* linear, an activation between them */
     tap_act projector_act;
     bool projector_bias;
     int d_projector_in;  /* vision d_model times merge^2 */
@@ -93,6 +98,9 @@ struct tap_spec {
     int32_t image_token_id;
     tap_preprocess_spec preprocess;
     tap_prompt_kind prompt_kind;
+    /* Words that the model's own code adds to its tokenizer, the last of the vocabulary:
+     * [lm.n_more_words]. */
+    const char *const *more_words;
     char image_text[32]; /* how the image token is spelled; "<image>" in most */
     char edge_text[32];  /* token at both ends of an image's block of text, or "" */
     char chat[32];       /* chat template of this checkpoint's questions (template.h) */

@@ -47,14 +47,16 @@ static void finish(tap_spec *out, int d_joint)
     out->lay_out = tap_layout_flat;
 }
 
-static tap_status read_clip(tap_spec *out, const tap_spec_files *files, tap_error *err)
+/* A tower alone (model_type `tower`), or the half of a model of two (`both`, whose object
+ * vision_config is). */
+static tap_status read_tower(tap_spec *out, const tap_json_at *config, const char *both,
+                             const char *tower, bool *is_half, tap_error *err)
 {
-    const tap_json_at *config = &files->config;
     const char *type = NULL;
     tap_json_at vision = *config;
-    int d_joint = 0;
-    TAP_TRY(tap_json_text(&type, config, "model_type", "clip", err));
-    if (strcmp(type, "clip") == 0) {
+    TAP_TRY(tap_json_text(&type, config, "model_type", both, err));
+    *is_half = strcmp(type, both) == 0;
+    if (*is_half) {
         TAP_TRY(
             tap_json_object(&vision, config, "vision_config", "vision_config.", err));
         if (!vision.object)
@@ -62,15 +64,29 @@ static tap_status read_clip(tap_spec *out, const tap_spec_files *files, tap_erro
                             "cannot read '%s': 'vision_config' is missing, expected "
                             "the sizes of the tower",
                             config->path);
+    }
+    return tap_spec_read_tower(&out->vision, &vision, tower, err);
+}
+
+/* One tile of a processor that crops or squashes. */
+static tap_status read_image(tap_spec *out, const tap_json_at *at, const char *absent,
+                             tap_error *err)
+{
+    TAP_TRY(tap_spec_read_image(&out->preprocess, at, absent, &out->vision, err));
+    return tap_spec_demand_fit(&out->preprocess, TAP_FIT_CROP, TAP_FIT_SQUASH, at, err);
+}
+
+static tap_status read_clip(tap_spec *out, const tap_spec_files *files, tap_error *err)
+{
+    const tap_json_at *config = &files->config;
+    bool is_half = false;
+    int d_joint = 0;
+    TAP_TRY(read_tower(out, config, "clip", "clip_vision_model", &is_half, err));
+    if (is_half)
         TAP_TRY(tap_spec_read_size(&d_joint, config, "projection_dim", 512, 1, 1 << 20,
                                    err));
-    }
-    TAP_TRY(tap_spec_read_tower(&out->vision, &vision, "clip_vision_model", err));
     finish(out, d_joint);
-    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
-                                "CLIPImageProcessor", &out->vision, err));
-    return tap_spec_demand_fit(&out->preprocess, TAP_FIT_CROP, TAP_FIT_SQUASH,
-                               &files->processor, err);
+    return read_image(out, &files->processor, "CLIPImageProcessor", err);
 }
 
 const tap_family tap_family_clip = {
@@ -85,25 +101,11 @@ const tap_family tap_family_clip = {
 static tap_status read_siglip(tap_spec *out, const tap_spec_files *files,
                               tap_error *err)
 {
-    const tap_json_at *config = &files->config;
-    const char *type = NULL;
-    tap_json_at vision = *config;
-    TAP_TRY(tap_json_text(&type, config, "model_type", "siglip", err));
-    if (strcmp(type, "siglip") == 0) {
-        TAP_TRY(
-            tap_json_object(&vision, config, "vision_config", "vision_config.", err));
-        if (!vision.object)
-            return TAP_FAIL(err, TAP_EFORMAT,
-                            "cannot read '%s': 'vision_config' is missing, expected "
-                            "the sizes of the tower",
-                            config->path);
-    }
-    TAP_TRY(tap_spec_read_tower(&out->vision, &vision, "siglip_vision_model", err));
+    bool is_half = false;
+    TAP_TRY(read_tower(out, &files->config, "siglip", "siglip_vision_model", &is_half,
+                       err));
     finish(out, 0);
-    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
-                                "SiglipImageProcessor", &out->vision, err));
-    return tap_spec_demand_fit(&out->preprocess, TAP_FIT_CROP, TAP_FIT_SQUASH,
-                               &files->processor, err);
+    return read_image(out, &files->processor, "SiglipImageProcessor", err);
 }
 
 const tap_family tap_family_siglip = {

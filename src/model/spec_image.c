@@ -37,6 +37,7 @@ static const processor_class processors[] = {
     {"Idefics3ImageProcessor", TAP_FIT_SPLIT, true, 364, true, false, 1, half, half},
     {"SmolVLMImageProcessor", TAP_FIT_SPLIT, true, 364, true, false, 1, half, half},
     {"Phi3VImageProcessor", TAP_FIT_HD, true, 336, true, false, 2, clip_mean, clip_std},
+    {"Blip3ImageProcessor", TAP_FIT_ANYRES, true, 384, true, false, 3, half, half},
 };
 
 static bool is_class(const char *type, const processor_class *c)
@@ -59,11 +60,12 @@ static tap_status find_class(const processor_class **out, const tap_json_at *at,
             *out = &processors[i];
             return TAP_OK;
         }
-    return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                    "cannot use '%s': the image processor is '%.60s', expected that of "
-                    "CLIP, SigLIP, Llava, LlavaNext, LlavaOnevision, Idefics3, SmolVLM "
-                    "or Phi3V",
-                    at->path, type);
+    return TAP_FAIL(
+        err, TAP_EUNSUPPORTED,
+        "cannot use '%s': the image processor is '%.60s', expected that of "
+        "CLIP, SigLIP, Llava, LlavaNext, LlavaOnevision, Idefics3, SmolVLM, "
+        "Phi3V or Blip3",
+        at->path, type);
 }
 
 typedef struct image_size {
@@ -71,13 +73,15 @@ typedef struct image_size {
     bool is_square; /* both sides given, else the shortest edge */
 } image_size;
 
-/* n, {"shortest_edge": n} or {"height": n, "width": n}. `edge` says whether the first two
- * are allowed to mean the shortest edge. */
+/* n, {"shortest_edge": n}, {"height": n, "width": n} or [n, n]. `edge` says whether the
+ * first two are allowed to mean the shortest edge. */
 static tap_status read_size(image_size *out, const tap_json_at *at, const char *key,
                             bool edge, const processor_class *c, tap_error *err)
 {
     const json_t *value = tap_json_find(at, key);
-    out->is_square = !edge || (!value && c->is_square);
+    out->is_square = !edge || json_is_array(value) || (!value && c->is_square);
+    if (json_is_array(value))
+        return tap_spec_read_square(&out->px, at, key, c->side_px, err);
     if (!json_is_object(value))
         return tap_spec_read_size(&out->px, at, key, c->side_px, 1, MAX_PX, err);
     tap_json_at sizes;
@@ -279,32 +283,36 @@ tap_status tap_spec_demand_fit(const tap_preprocess_spec *preprocess, tap_fit lo
 }
 
 static tap_status read_points(int points[TAP_MAX_PINPOINTS][2], int *n, int side,
-                              const tap_json_at *at, tap_error *err)
+                              const tap_json_at *at, const char *key, bool width_first,
+                              tap_error *err)
 {
-    const json_t *list = tap_json_find(at, "image_grid_pinpoints");
+    const json_t *list = tap_json_find(at, key);
     if (!json_is_array(list) || json_array_size(list) == 0 ||
         json_array_size(list) > TAP_MAX_PINPOINTS)
-        return TAP_FAIL(err, TAP_EFORMAT,
-                        "cannot read '%s': 'image_grid_pinpoints' holds %zu sizes, "
-                        "expected a list of 1 to %d pairs of height and width",
-                        at->path, json_array_size(list), TAP_MAX_PINPOINTS);
+        return TAP_FAIL(
+            err, TAP_EFORMAT,
+            "cannot read '%s': '%s' holds %zu sizes, expected a list of 1 to "
+            "%d pairs of %s",
+            at->path, key, json_array_size(list), TAP_MAX_PINPOINTS,
+            width_first ? "width and height" : "height and width");
     *n = (int)json_array_size(list);
     for (int i = 0; i < *n; i++) {
         const json_t *pair = json_array_get(list, (size_t)i);
         json_int_t sides[2] = {0};
         for (size_t k = 0; k < 2 && json_array_size(pair) == 2; k++)
-            sides[k] = json_integer_value(json_array_get(pair, k));
+            sides[k] =
+                json_integer_value(json_array_get(pair, width_first ? 1 - k : k));
         for (int k = 0; k < 2; k++)
             if (sides[k] < side || sides[k] > MAX_PX || sides[k] % side != 0)
                 return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                                "cannot use '%s': entry %d of 'image_grid_pinpoints' "
-                                "is not a pair of multiples of the tile's %d pixels",
-                                at->path, i, side);
+                                "cannot use '%s': entry %d of '%s' is not a pair of "
+                                "multiples of the tile's %d pixels",
+                                at->path, i, key, side);
         if (sides[0] / side * (sides[1] / side) >= TAP_MAX_TILES)
             return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                            "cannot use '%s': entry %d of 'image_grid_pinpoints' needs "
-                            "%lld tiles, expected below %d",
-                            at->path, i,
+                            "cannot use '%s': entry %d of '%s' needs %lld tiles, "
+                            "expected below %d",
+                            at->path, i, key,
                             (long long)(sides[0] / side * (sides[1] / side)),
                             TAP_MAX_TILES);
         points[i][0] = (int)sides[0];
@@ -313,17 +321,24 @@ static tap_status read_points(int points[TAP_MAX_PINPOINTS][2], int *n, int side
     return TAP_OK;
 }
 
+tap_status tap_spec_read_sizes(tap_preprocess_spec *out, const tap_json_at *at,
+                               const char *key, bool width_first, tap_error *err)
+{
+    return read_points(out->pinpoints, &out->n_pinpoints, out->side_px, at, key,
+                       width_first, err);
+}
+
 tap_status tap_spec_read_pinpoints(tap_preprocess_spec *out,
                                    const tap_spec_files *files, tap_error *err)
 {
+    static const char key[] = "image_grid_pinpoints";
     int own[TAP_MAX_PINPOINTS][2] = {{0}}, n_own = 0;
     TAP_TRY(tap_spec_demand_fit(out, TAP_FIT_ANYRES, TAP_FIT_ANYRES, &files->processor,
                                 err));
-    TAP_TRY(read_points(out->pinpoints, &out->n_pinpoints, out->side_px, &files->config,
-                        err));
-    if (!tap_json_find(&files->processor, "image_grid_pinpoints"))
+    TAP_TRY(tap_spec_read_sizes(out, &files->config, key, false, err));
+    if (!tap_json_find(&files->processor, key))
         return TAP_OK;
-    TAP_TRY(read_points(own, &n_own, out->side_px, &files->processor, err));
+    TAP_TRY(read_points(own, &n_own, out->side_px, &files->processor, key, false, err));
     if (n_own != out->n_pinpoints ||
         memcmp(own, out->pinpoints, (size_t)n_own * sizeof own[0]) != 0)
         return TAP_FAIL(err, TAP_EFORMAT,

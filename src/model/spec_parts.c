@@ -51,9 +51,8 @@ tap_status tap_spec_read_act(tap_act *out, const tap_json_at *at, const char *ke
                     at->path, at->place, key, word);
 }
 
-/* A side given as one number or as a list of two equal ones. */
-static tap_status read_square(int *out, const tap_json_at *at, const char *key,
-                              int64_t absent, tap_error *err)
+tap_status tap_spec_read_square(int *out, const tap_json_at *at, const char *key,
+                                int64_t absent, tap_error *err)
 {
     const json_t *value = tap_json_find(at, key);
     if (!json_is_array(value))
@@ -173,8 +172,8 @@ tap_status tap_spec_read_tower(tap_vision_spec *out, const tap_json_at *at,
     s->d_head = s->d_model / s->n_heads;
     TAP_TRY(tap_json_real(&s->norm_eps, at, "layer_norm_eps", c->norm_eps, 0, 1, err));
     TAP_TRY(tap_spec_read_act(&s->act, at, "hidden_act", c->act, err));
-    TAP_TRY(read_square(&v.side_px, at, "image_size", c->side_px, err));
-    TAP_TRY(read_square(&v.patch_px, at, "patch_size", c->patch_px, err));
+    TAP_TRY(tap_spec_read_square(&v.side_px, at, "image_size", c->side_px, err));
+    TAP_TRY(tap_spec_read_square(&v.patch_px, at, "patch_size", c->patch_px, err));
     if (v.side_px < v.patch_px)
         return TAP_FAIL(err, TAP_EFORMAT,
                         "cannot read '%s': '%simage_size' %d is below 'patch_size' %d",
@@ -208,6 +207,16 @@ static tap_status read_factors(float *out, const tap_json_at *at, const char *ke
     return TAP_OK;
 }
 
+static tap_status fail_heads(const tap_lm_spec *lm, const tap_json_at *at,
+                             tap_error *err)
+{
+    return TAP_FAIL(
+        err, TAP_EUNSUPPORTED,
+        "cannot use '%s': scaled rotation of heads %d wide, expected at most "
+        "%d",
+        at->path, lm->stack.d_head, 2 * TAP_MAX_ROPE_PAIRS);
+}
+
 /* "su", later called "longrope": a list of factors for short texts and one for long ones.
  * at: the decoder's own object, rope: the one with the factors. */
 static tap_status read_long_rope(tap_lm_spec *lm, const tap_json_at *at,
@@ -216,10 +225,7 @@ static tap_status read_long_rope(tap_lm_spec *lm, const tap_json_at *at,
     tap_rope_spec *r = &lm->rope;
     const int n = lm->stack.d_head / 2;
     if (n > TAP_MAX_ROPE_PAIRS)
-        return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': scaled rotation of heads %d wide, expected "
-                        "at most %d",
-                        at->path, lm->stack.d_head, 2 * TAP_MAX_ROPE_PAIRS);
+        return fail_heads(lm, at, err);
     int64_t inner = 0;
     TAP_TRY(tap_json_int(&inner, rope, "original_max_position_embeddings", 4096, 1,
                          MAX_POSITIONS, err));
@@ -237,6 +243,41 @@ static tap_status read_long_rope(tap_lm_spec *lm, const tap_json_at *at,
     return TAP_OK;
 }
 
+/* "llama3": pairs that turn round less than low_freq_factor times in a text of the original
+ * length turn `factor` times slower, those above high_freq_factor as ever; between the two
+ * both are mixed. The divisors are the same for all lengths. */
+static tap_status read_llama3_rope(tap_lm_spec *lm, const tap_json_at *rope,
+                                   double theta, tap_error *err)
+{
+    static const double turn = 6.283185307179586;
+    tap_rope_spec *r = &lm->rope;
+    const int n = lm->stack.d_head / 2;
+    double factor = 0, low = 0, high = 0, length = 0;
+    if (n > TAP_MAX_ROPE_PAIRS)
+        return fail_heads(lm, rope, err);
+    TAP_TRY(tap_json_real(&factor, rope, "factor", -1, 1, 1e6, err));
+    TAP_TRY(tap_json_real(&low, rope, "low_freq_factor", -1, 1e-6, 1e6, err));
+    TAP_TRY(tap_json_real(&high, rope, "high_freq_factor", -1, 1e-6, 1e6, err));
+    TAP_TRY(tap_json_real(&length, rope, "original_max_position_embeddings", -1, 1,
+                          MAX_POSITIONS, err));
+    if (high <= low)
+        return TAP_FAIL(
+            err, TAP_EFORMAT,
+            "cannot read '%s': 'high_freq_factor' %g of rotary scaling is not "
+            "above 'low_freq_factor' %g",
+            rope->path, high, low);
+    for (int i = 0; i < n; i++) {
+        const double turns = length / turn / pow(theta, (double)i / n);
+        const double share = turns >= high  ? 1
+                             : turns <= low ? 0
+                                            : (turns - low) / (high - low);
+        r->short_factors[i] = r->long_factors[i] =
+            (float)(1 / ((1 - share) / factor + share));
+    }
+    r->n_factors = n;
+    return TAP_OK;
+}
+
 /* theta and the scaling of angles: "rope_parameters" (transformers 5), or "rope_theta"
  * beside "rope_scaling", which wins where both stand. */
 static tap_status read_rope(tap_lm_spec *lm, const tap_json_at *at, tap_error *err)
@@ -250,15 +291,19 @@ static tap_status read_rope(tap_lm_spec *lm, const tap_json_at *at, tap_error *e
     TAP_TRY(tap_json_text(&older, &rope, "type", "default", err));
     TAP_TRY(tap_json_text(&type, &rope, "rope_type", older, err));
     lm->rope.gain = 1;
+    double share = 1, outer = 0;
+    TAP_TRY(tap_json_real(&outer, at, "rope_theta", 10000, 1, 1e12, err));
+    TAP_TRY(tap_json_real(&lm->rope.theta, &rope, "rope_theta", outer, 1, 1e12, err));
     if (strcmp(type, "su") == 0 || strcmp(type, "longrope") == 0)
         TAP_TRY(read_long_rope(lm, at, &rope, err));
+    else if (strcmp(type, "llama3") == 0)
+        TAP_TRY(read_llama3_rope(lm, &rope, lm->rope.theta, err));
     else if (strcmp(type, "default") != 0)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,
                         "cannot use '%s': rotary scaling '%.40s' under '%s%s' is not "
-                        "known, expected none, 'default' or 'longrope'",
+                        "known, expected none, 'default', 'llama3' or 'longrope'",
                         at->path, type, at->place,
                         scaling.object ? "rope_scaling" : "rope_parameters");
-    double share = 1, outer = 0;
     TAP_TRY(tap_json_real(&share, at, "partial_rotary_factor", 1, 0, 1, err));
     TAP_TRY(tap_json_real(&share, &rope, "partial_rotary_factor", share, 0, 1, err));
     if (share < 1)
@@ -266,8 +311,7 @@ static tap_status read_rope(tap_lm_spec *lm, const tap_json_at *at, tap_error *e
                         "cannot use '%s': '%spartial_rotary_factor' is %g, expected 1 "
                         "for this family",
                         at->path, at->place, share);
-    TAP_TRY(tap_json_real(&outer, at, "rope_theta", 10000, 1, 1e12, err));
-    return tap_json_real(&lm->rope.theta, &rope, "rope_theta", outer, 1, 1e12, err);
+    return TAP_OK;
 }
 
 /* Options of LlamaConfig that would add tensors to a block. */

@@ -26,7 +26,8 @@ typedef struct tap_family {
 
 extern const tap_family tap_family_llava, tap_family_llava_next,
     tap_family_llava_onevision, tap_family_idefics3, tap_family_phi3,
-    tap_family_prismatic, tap_family_clip, tap_family_open_clip, tap_family_siglip;
+    tap_family_prismatic, tap_family_clip, tap_family_open_clip, tap_family_siglip,
+    tap_family_xgen;
 
 /* A tower by its model_type (`absent` where the config does not say). at->object NULL: the
  * sizes of ViT-L/14 at 336 px, as in LLaVA's own class; keys absent from an object mean the
@@ -74,6 +75,16 @@ TAP_NODISCARD tap_status tap_spec_demand_fit(const tap_preprocess_spec *preproce
 TAP_NODISCARD tap_status tap_spec_read_pinpoints(tap_preprocess_spec *out,
                                                  const tap_spec_files *files,
                                                  tap_error *err);
+
+/* The same sizes under another key, which may stand as [width, height]. */
+TAP_NODISCARD tap_status tap_spec_read_sizes(tap_preprocess_spec *out,
+                                             const tap_json_at *at, const char *key,
+                                             bool width_first, tap_error *err);
+
+/* A side given as one number or as a list of two equal ones. */
+TAP_NODISCARD tap_status tap_spec_read_square(int *out, const tap_json_at *at,
+                                              const char *key, int64_t absent,
+                                              tap_error *err);
 
 /* An activation by the name that transformers gives it. */
 TAP_NODISCARD tap_status tap_spec_read_act(tap_act *out, const tap_json_at *at,

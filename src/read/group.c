@@ -51,7 +51,7 @@ static bool has_role(const tap_token *t, const char *name, bool is_last)
 static bool in_last_row(const tap_group_set *set, int64_t t)
 {
     const tap_token *token = &set->tokens[t];
-    if (token->role != TAP_ROLE_PATCH)
+    if (token->role != TAP_ROLE_PATCH || token->row < 0)
         return false;
     for (int64_t i = 0; i < set->n_tok; i++)
         if (set->tokens[i].role == TAP_ROLE_PATCH &&
@@ -276,8 +276,11 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
         TAP_TRY_OUT(put_mask(&groups.stacks[TAP_VISION], masks[i].cover,
                              tap_scene_n_patches(scene), input->threshold,
                              masks[i].inside, masks[i].rest, err));
-        TAP_TRY_OUT(put_mask(&groups.stacks[TAP_LM], slots, layout->n_slots,
-                             input->threshold, masks[i].inside, masks[i].rest, err));
+        if (scene->model->spec.perceiver.n_latents ==
+            0) /* else it says nothing there */
+            TAP_TRY_OUT(put_mask(&groups.stacks[TAP_LM], slots, layout->n_slots,
+                                 input->threshold, masks[i].inside, masks[i].rest,
+                                 err));
     }
 out:
     tap_free(slots);

@@ -61,8 +61,9 @@ struct tap_lens {
     void *vocab_scratch;    /* of tap_vocab_read */
     int64_t n_pieces;       /* ids of all labels or spellings, one after the other */
     tap_tensor label_words; /* [n_pieces][d], rows of the matrix of words */
-    float *label_rows;
-    float *piece_logits; /* [GROUP_ROWS][n_pieces] */
+    tap_tensor label_bias;  /* [n_pieces], if the output has one */
+    float *label_rows;      /* of both */
+    float *piece_logits;    /* [GROUP_ROWS][n_pieces] */
     group groups[N_KINDS];
     double flop;
 };
@@ -114,19 +115,22 @@ static tap_lens describe(const tap_model *model, const tap_kernels *kernels,
                          int64_t n_conditions)
 {
     const int64_t n = s->spellings ? s->n_spellings : s->n_labels;
-    tap_lens lens = {.model = model,
-                     .kernels = kernels,
-                     .work = {.n_threads = n_threads},
-                     .spec = *s,
-                     .n_items = n_items,
-                     .n_conditions = n_conditions,
-                     .whole = s->spellings || s->n_top > 0 || s->words || s->word_scale,
-                     .ask = {.words = s->words ? s->words : &model->head,
-                             .word_scale = s->word_scale,
-                             .candidates = s->candidates,
-                             .spellings = s->spellings,
-                             .n_spellings = n,
-                             .n_top = s->n_top}};
+    tap_lens lens = {
+        .model = model,
+        .kernels = kernels,
+        .work = {.n_threads = n_threads},
+        .spec = *s,
+        .n_items = n_items,
+        .n_conditions = n_conditions,
+        .whole = s->spellings || s->n_top > 0 || s->words || s->word_scale ||
+                 model->head_bias.bytes,
+        .ask = {.words = s->words ? s->words : &model->head,
+                .bias = s->words || !model->head_bias.bytes ? NULL : &model->head_bias,
+                .word_scale = s->word_scale,
+                .candidates = s->candidates,
+                .spellings = s->spellings,
+                .n_spellings = n,
+                .n_top = s->n_top}};
     const int n_states = s->n_states ? s->n_states : model->spec.lm.stack.n_blocks + 1;
     assert(n_states <= TAP_MAX_BLOCKS + 1);
     for (int i = 0; i < n_states; i++)
@@ -189,7 +193,7 @@ size_t tap_lens_bytes(const tap_model *model, const tap_kernels *kernels, int n_
         n_floats += is_read(spec, kind) ? GROUP_ROWS * d : 0;
     if (is_read(spec, LOGITS)) {
         const size_t n_ids = (size_t)count_ids(spec);
-        n_floats += n_ids * (d + (folds(spec) ? GROUP_ROWS : 0));
+        n_floats += n_ids * (d + 1 + (folds(spec) ? GROUP_ROWS : 0));
     }
     for (int out = 0; out < N_OUTS; out++) {
         int64_t n_all = 0;
@@ -245,6 +249,8 @@ static void take_word(tap_lens *lens, int64_t row, int32_t id)
     const int64_t d = lens->model->spec.lm.stack.d_model;
     assert(id >= 0 && id < lens->ask.words->shape[0]);
     tap_widen(lens->label_rows + row * d, lens->ask.words, id * d, d);
+    if (lens->ask.bias)
+        tap_widen(lens->label_rows + lens->n_pieces * d + row, lens->ask.bias, id, 1);
 }
 
 /* The rows of all words that LOGITS rows are multiplied with. */
@@ -256,12 +262,16 @@ static tap_status take_label_rows(tap_lens *lens, tap_error *err)
         return TAP_OK;
     lens->n_pieces = count_ids(s);
     TAP_TRY(tap_alloc(&lens->label_rows, (size_t)lens->n_pieces,
-                      (size_t)d * sizeof(float), "label rows", err));
+                      (size_t)(d + 1) * sizeof(float), "label rows", err));
     for (int64_t l = 0; !s->spellings && l < s->n_labels; l++)
         take_word(lens, l, s->labels[l]);
     for (int64_t a = 0, at = 0; s->spellings && a < s->n_spellings; a++)
         for (int64_t i = 0; i < s->spellings[a].n_ids; i++)
             take_word(lens, at++, s->spellings[a].ids[i]);
+    lens->label_bias = (tap_tensor){.bytes = lens->label_rows + lens->n_pieces * d,
+                                    .dtype = TAP_F32,
+                                    .n_dims = 1,
+                                    .shape = {lens->n_pieces}};
     lens->label_words = (tap_tensor){.bytes = lens->label_rows,
                                      .dtype = TAP_F32,
                                      .n_dims = 2,
@@ -395,7 +405,8 @@ static void read_logits(tap_lens *lens, const group *g)
     float *logits = folds(s) ? lens->piece_logits : out;
     if (lens->n_pieces > 0)
         lens->kernels->linear(logits, lens->n_pieces, g->x, d, g->n_rows,
-                              &lens->label_words, NULL, &lens->work);
+                              &lens->label_words,
+                              lens->ask.bias ? &lens->label_bias : NULL, &lens->work);
     for (int64_t r = 0; folds(s) && r < g->n_rows; r++)
         for (int64_t a = 0, at = 0; a < n; a++) {
             const int64_t n_ids = s->spellings ? s->spellings[a].n_ids : 1;

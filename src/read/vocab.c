@@ -61,6 +61,9 @@ static void score_spellings(float *scores, const tap_vocab_ask *ask, const float
     const int64_t d = ask->words->shape[1], n = ask->n_spellings;
     const tap_tensor word = {
         .bytes = b->piece, .dtype = TAP_F32, .n_dims = 2, .shape = {1, d}};
+    float offset = 0.0F;
+    const tap_tensor bias = {
+        .bytes = &offset, .dtype = TAP_F32, .n_dims = 1, .shape = {1}};
     for (int64_t s = 0; s < n; s++) {
         const tap_spelling *spelling = &ask->spellings[s];
         double *sums = (double *)(void *)b->tile; /* the tile is not in use yet */
@@ -69,7 +72,10 @@ static void score_spellings(float *scores, const tap_vocab_ask *ask, const float
             const int32_t id = spelling->ids[i];
             assert(id >= 0 && id < ask->words->shape[0]);
             tap_widen(b->piece, ask->words, id * d, d);
-            kernels->linear(b->logit, 1, x, d, n_rows, &word, NULL, work);
+            if (ask->bias)
+                tap_widen(&offset, ask->bias, id, 1);
+            kernels->linear(b->logit, 1, x, d, n_rows, &word, ask->bias ? &bias : NULL,
+                            work);
             const float scale = ask->word_scale ? ask->word_scale[id] : 1.0F;
             for (int64_t r = 0; r < n_rows; r++)
                 sums[r] += (double)(b->logit[r] * scale);
@@ -167,10 +173,17 @@ void tap_vocab_read(const tap_vocab_answer *out, const tap_vocab_ask *ask,
     }
     for (int64_t first = 0; first < n_vocab; first += TILE_WORDS) {
         const int64_t left = n_vocab - first, n = left < TILE_WORDS ? left : TILE_WORDS;
-        tap_tensor part = *ask->words;
+        tap_tensor part = *ask->words, bias = {0};
         part.bytes = (const unsigned char *)part.bytes + (size_t)first * row_bytes;
         part.shape[0] = n;
-        kernels->linear(b.tile, TILE_WORDS, x, d, n_rows, &part, NULL, work);
+        if (ask->bias) {
+            bias = *ask->bias;
+            bias.bytes = (const unsigned char *)bias.bytes +
+                         (size_t)first * tap_dtype_bytes(bias.dtype);
+            bias.shape[0] = n;
+        }
+        kernels->linear(b.tile, TILE_WORDS, x, d, n_rows, &part,
+                        ask->bias ? &bias : NULL, work);
 #pragma omp parallel for num_threads(work->n_threads) schedule(static)
         for (int64_t r = 0; r < n_rows; r++)
             read_row(out, ask, &b, r, first, n);

@@ -15,8 +15,9 @@ typedef struct tap_spelling {
 } tap_spelling;
 
 typedef struct tap_vocab_ask {
-    const tap_tensor *words;    /* [n_vocab][d]: z_v = scale_v <words_v, x> */
-    const float *word_scale;    /* [n_vocab], or NULL: 1 */
+    const tap_tensor *words; /* [n_vocab][d]: z_v = scale_v (<words_v, x> + bias_v) */
+    const tap_tensor *bias;  /* [n_vocab], or NULL: 0 */
+    const float *word_scale; /* [n_vocab], or NULL: 1 */
     const uint64_t *candidates; /* bit set over the vocabulary, or NULL: all of it */
     const tap_spelling *spellings;
     int64_t n_spellings, n_top;

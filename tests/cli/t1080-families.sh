@@ -3,7 +3,8 @@
 F=$ROOT/tests/golden/families
 I=$F/wide.png
 for family in llava-next:70 llava-next-mistral:70 llava-onevision:44 smolvlm:52 idefics3:4 \
-    phi-3-vision:27 prismatic:16 clip:17 open_clip:10 siglip:9; do
+    phi-3-vision:27 xgen-mm:25 prismatic:16 clip:17 open_clip:10 siglip:9 \
+    llava-next-llama-3:70 llava-next-yi:70; do
     name=${family%:*}
     expect 0 tapetum patches "$F/$name" "$I" --mask "$F/mask.png" --json -o "$name.png" \
         >"$name.json"
@@ -18,6 +19,31 @@ grep -q '"kind": *"row_end"' phi-3-vision.json || fail "no newlines in phi-3-vis
 grep -q '"kind": *"separator"' phi-3-vision.json || fail "no separator in phi-3-vision"
 expect 0 tapetum patches "$F/smolvlm" "$I" --mask "$F/mask.png" >grid.txt
 grep -q 'of 52 decoder tokens' grid.txt || fail "no decoder grid: $(tail -2 grid.txt)"
+
+# xGen-MM's image tokens stand for no patch, and each command says so
+grep -q '5 learned queries read each group of 16 patches' xgen-mm.txt || fail "$(cat xgen-mm.txt)"
+grep -q '"kind": *"latent"' xgen-mm.json || fail "no latents in xgen-mm"
+expect 0 tapetum patches "$F/xgen-mm" "$I" --mask "$F/mask.png" >grid.txt
+grep -q "25 image tokens are learned queries of 5 groups of patches: none stands for a patch" grid.txt ||
+    fail "$(tail -2 grid.txt)"
+X="tapetum lens $F/xgen-mm $I --label ear --multi-token first_piece"
+expect 0 $X >lens.txt
+grep -q 'over all image tokens, which stand for no patch,' lens.txt || fail "$(cat lens.txt)"
+expect 0 $X --mask "$F/mask.png" --condition '' --condition 'vision: part <- image' --json >cut.jsonl
+[ "$(grep -c '"ranks"' cut.jsonl)" -ge 2 ] || fail "$(cat cut.jsonl)"
+[ "$(grep '"depth": *2' cut.jsonl | grep -o '"ranks":.*' | sort -u | wc -l)" -ge 2 ] ||
+    fail "a cut in the encoder changes nothing"
+expect 2 $X --mask "$F/mask.png" --condition 'lm: question <- part' 2>err
+grep -q 'part has no meaning on the lm stack: this model.s image tokens are learned queries' err ||
+    fail "$(cat err)"
+expect 2 $X --condition 'lm: question <- dilate(image, 1)' 2>err
+grep -q 'a neighbourhood has no meaning on the lm stack' err || fail "$(cat err)"
+expect 1 $X -o lens.png 2>err
+grep -q 'so none stands for a patch and a picture of words at patches cannot be had' err ||
+    fail "$(cat err)"
+expect 0 tapetum generate "$F/xgen-mm" "$I" --prompt 'What is this?' --condition 'lm: gen <- image' \
+    >answer.txt
+expect 0 tapetum check "$F/xgen-mm"
 
 # an encoder alone has no words
 for name in clip open_clip siglip; do
@@ -66,3 +92,6 @@ Y
     found=$(grep -c '"excluded": *null' items.jsonl || true)
     [ "$found" -eq 39 ] || fail "$name: $found of 39 parts have a patch"
 done
+sed "s|^model: .*|model: $F/xgen-mm|" e.yaml >x.yaml
+expect 1 tapetum run x.yaml -o x.db -q 2>err
+grep -q 'an experiment, which reads words at the patches of parts, cannot be had' err || fail "$(cat err)"

@@ -50,9 +50,14 @@ static const struct {
      "{\"image_processor_type\": \"Phi3VImageProcessor\", \"num_crops\": 16}"},
     {"phi-3.5-vision", "{\"model_type\": \"phi3_v\"}",
      "{\"image_processor_type\": \"Phi3VImageProcessor\", \"num_crops\": 4}"},
+    {"xgen-mm",
+     "{\"model_type\": \"xgenmm\", \"text_config\": {\"model_type\": \"phi3\", "
+     "\"initial_tokenizer_len\": 32012}}",
+     "{\"image_processor_type\": \"Blip3ImageProcessor\", \"size\": [384, 384]}"},
 };
 
-enum { NEXT, ONEVISION, SMOLVLM, PHI_3, PHI_35, N_MODELS };
+/* The last one's tokens stand for no patch. */
+enum { NEXT, ONEVISION, SMOLVLM, PHI_3, PHI_35, N_MODELS, XGEN = N_MODELS };
 
 static tap_spec spec_of(int model)
 {
@@ -104,7 +109,9 @@ static void counts_are_those_of_the_reference(void **state)
         {PHI_35, 1920, 1080, 757},    {PHI_35, 1080, 1920, 757},
         {PHI_35, 2000, 400, 745},     {SMOLVLM, 640, 480, 64 * 13},
         {SMOLVLM, 512, 512, 64 * 17}, {SMOLVLM, 2000, 400, 64 * 5},
-        {SMOLVLM, 100, 1000, 64 * 5},
+        {SMOLVLM, 100, 1000, 64 * 5}, {XGEN, 640, 480, 128 * 5},
+        {XGEN, 336, 336, 128 * 3},    {XGEN, 2000, 400, 128 * 4},
+        {XGEN, 300, 900, 128 * 4},
     };
 
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -305,6 +312,43 @@ static void coverage_reaches_both_grids(void **state)
     }
 }
 
+/* Latents read groups of patches: the thumbnail's, then runs of the mosaic's rows, each patch
+ * in one place, and what is padding in none. */
+static void latents_read_runs_of_patches(void **state)
+{
+    (void)state;
+
+    enum { N = 27 * 27, ROWS = 54, PAD = 7 }; /* 480 x 54 / 640 = 40 rows are shown */
+
+    const tap_spec spec = spec_of(XGEN);
+    tap_layout layout = {0};
+    tap_geometry g;
+    lay_out(&layout, &g, &spec, 640, 480);
+    assert_int_equal(layout.n_groups, 5);
+    assert_int_equal(layout.n_rows[0] + layout.n_rows[1], 0); /* no grid */
+    for (int i = 0; i < N; i++)
+        assert_int_equal(layout.media[i], i);
+    for (int row = 0; row < ROWS; row++)
+        for (int col = 0; col < ROWS; col++) {
+            const int tile = 1 + row / 27 * 2 + col / 27;
+            const int feature = (tile * 27 + row % 27) * 27 + col % 27;
+            const bool shown = row >= PAD && row < ROWS - PAD;
+            assert_int_equal(layout.media[N + row * ROWS + col], shown ? feature : -1);
+        }
+    for (int64_t s = 0; s < layout.n_slots; s++) {
+        tap_box box;
+        assert_false(tap_layout_box(&box, &layout.slots[s], &g));
+        assert_int_equal(layout.slots[s].thumb, s < 128);
+        assert_int_equal(layout.slots[s].row, -1);
+    }
+    assert_int_equal(tap_layout_find(&layout, &g, false, 320, 240), -1);
+    tap_layout_clear(&layout);
+    lay_out(&layout, &g, &spec, 9000, 1); /* all of the mosaic is padding */
+    for (int64_t i = N; i < layout.n_groups * N; i++)
+        assert_true(layout.media[i] == -1 || g.tile_rows == 1);
+    tap_layout_clear(&layout);
+}
+
 /* A picture that no tile can show is refused in a sentence. */
 static void needles_are_refused(void **state)
 {
@@ -327,6 +371,7 @@ int main(void)
         cmocka_unit_test(pixels_lead_to_the_tokens_of_the_formula),
         cmocka_unit_test(the_whole_picture_is_somebodys),
         cmocka_unit_test(coverage_reaches_both_grids),
+        cmocka_unit_test(latents_read_runs_of_patches),
         cmocka_unit_test(needles_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "format/json.h"
 #include "model/spec.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -244,6 +245,105 @@ static void image_settings_become_one_of_three_fits(void **state)
     assert_int_equal(s.preprocess.side_px, 336);
 }
 
+/* xGen-MM: a config of its own, whose absent keys mean SigLIP so400m and 6 blocks. */
+#define XGEN_TEXT                                                                      \
+    "\"text_config\": {\"model_type\": \"phi3\", \"initial_tokenizer_len\": 32012}"
+
+static tap_status parse_xgen(tap_spec *out, const char *more, const char *processor,
+                             tap_error *err)
+{
+    char config[512];
+    (void)snprintf(config, sizeof config, "{\"model_type\": \"xgenmm\"%s}", more);
+    return tap_spec_parse(out, config, strlen(config), processor, strlen(processor),
+                          err);
+}
+
+static void xgen_mm_of_the_hub_is_read(void **state)
+{
+    (void)state;
+    static const char processor[] =
+        "{\"image_processor_type\": \"Blip3ImageProcessor\", \"size\": [384, 384]}";
+    static const char base[] = "{\"image_processor_type\": \"Blip3ImageProcessor\", "
+                               "\"size\": [384, 384], \"grids\": null}";
+    tap_spec s;
+    tap_error err = {0};
+    assert_int_equal(parse_xgen(&s, ", " XGEN_TEXT, processor, &err), TAP_OK);
+    assert_string_equal(s.family, "xgen-mm");
+    assert_int_equal(s.vision.stack.n_blocks, 27);
+    assert_int_equal(s.vision.n_blocks_read, 27);
+    assert_int_equal(s.vision.stack.d_head, 72);
+    assert_true(s.vision.has_post_norm && s.vision.has_patch_bias && !s.vision.has_cls);
+    assert_int_equal(s.perceiver.n_latents, 128);
+    assert_int_equal(s.perceiver.n_blocks, 6);
+    assert_int_equal(s.perceiver.n_heads * s.perceiver.d_head, 1536);
+    assert_int_equal(s.perceiver.d_mlp, 4608);
+    assert_int_equal(s.lm.d_vocab, 32015);
+    assert_int_equal(s.lm.n_table_rows, 32064);
+    assert_int_equal(s.image_token_id, 32012);
+    assert_string_equal(s.more_words[2], "<|endofchunk|>");
+    assert_int_equal(s.preprocess.fit, TAP_FIT_ANYRES);
+    assert_int_equal(s.preprocess.n_pinpoints, 5);
+    assert_int_equal(s.preprocess.pinpoints[0][0], 768); /* height of [384, 768] */
+    assert_int_equal(s.preprocess.pinpoints[3][1], 1152);
+    assert_int_equal(parse_xgen(&s, ", " XGEN_TEXT, base, &err), TAP_OK);
+    assert_int_equal(s.preprocess.fit, TAP_FIT_SQUASH);
+
+    static const struct {
+        const char *config, *processor, *message;
+    } wrong[] = {
+        {"", processor,
+         "cannot read 'config.json': 'text_config.initial_tokenizer_len' is missing, "
+         "expected a whole number from 1 to 32064"},
+        {", \"vision_encoder_config\": {\"model_name\": \"ViT-H-14-378-quickgelu\"}, " XGEN_TEXT,
+         processor,
+         "cannot use 'config.json': 'vision_encoder_config.model_name' is "
+         "'ViT-H-14-378-quickgelu', expected 'google/siglip-so400m-patch14-384' (version "
+         "1.5; version 1, with OpenCLIP's ViT-H, is not read)"},
+        {", \"vision_encoder_config\": {\"image_aspect_ratio\": \"pad\"}, " XGEN_TEXT,
+         processor,
+         "cannot use 'config.json': 'vision_encoder_config' asks for 'pad' with "
+         "'anyres_patch_sampling', expected 'anyres' with it"},
+        {", \"vision_tokenizer_config\": {\"vis_feature_dim\": 1024}, " XGEN_TEXT,
+         processor,
+         "cannot read 'config.json': 'vision_tokenizer_config.vis_feature_dim' is 1024, "
+         "and the tower's features are 1152 wide"},
+        {", " XGEN_TEXT,
+         "{\"image_processor_type\": \"Blip3ImageProcessor\", \"size\": [384, 384], "
+         "\"grids\": [[384, 700]]}",
+         "cannot use 'preprocessor_config.json': entry 0 of 'grids' is not a pair of "
+         "multiples of the tile's 384 pixels"},
+        {", " XGEN_TEXT,
+         "{\"image_processor_type\": \"Blip3ImageProcessor\", \"size\": [384, 384], "
+         "\"resize_mode\": \"longest\"}",
+         "cannot use 'preprocessor_config.json': 'resize_mode' is 'longest', expected "
+         "'squash'"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_true(parse_xgen(&s, wrong[i].config, wrong[i].processor, &err) !=
+                    TAP_OK);
+        assert_string_equal(err.message, wrong[i].message);
+    }
+}
+
+/* Llama-3.1's own numbers: the first pairs turn as ever, the last eight times as slow. */
+static void llama_3_scaling_is_read(void **state)
+{
+    (void)state;
+    const tap_spec s = good(
+        "{\"text_config\": {\"rope_theta\": 500000, \"rope_scaling\": {\"rope_type\": "
+        "\"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+        "\"original_max_position_embeddings\": 8192}}}",
+        "{}");
+    assert_int_equal(s.lm.rope.n_factors, 64);
+    assert_true(s.lm.rope.short_factors[0] == 1 && s.lm.rope.long_factors[28] == 1);
+    assert_true(s.lm.rope.short_factors[63] == 8 && s.lm.rope.short_factors[35] == 8);
+    /* pair 30: 8192 / (2 pi 500000^(30/64)) = 2.7785 turns */
+    const double share = (2.7785 - 1) / 3;
+    assert_true(fabs((double)s.lm.rope.short_factors[30] -
+                     1 / ((1 - share) / 8 + share)) < 1e-3);
+}
+
 typedef struct refusal {
     const char *config, *processor;
     tap_status status;
@@ -254,12 +354,7 @@ static const refusal refusals[] = {
     {"{\"model_type\": \"qwen2_vl\"}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
      "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision, "
-     "prismatic, clip, open_clip, siglip"},
-    {"{\"model_type\": \"xgenmm\"}", "{}", TAP_EUNSUPPORTED,
-     "cannot use 'config.json': xGen-MM (BLIP-3) is not read: its perceiver makes 128 "
-     "queries of each tile, which stand for no patches, so readouts of patches would apply "
-     "to its encoder alone; open the encoder's own directory (family siglip, or open_clip "
-     "for version 1)"},
+     "xgen-mm, prismatic, clip, open_clip, siglip"},
     {"{\"model_type\": null}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'model_type' is missing, expected text"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
@@ -332,12 +427,18 @@ static const refusal refusals[] = {
     {"{\"text_config\": {\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}}",
      "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': rotary scaling 'linear' under 'text_config.rope_scaling' "
-     "is not known, expected none, 'default' or 'longrope'"},
-    {"{\"text_config\": {\"rope_parameters\": {\"rope_type\": \"llama3\"}}}", "{}",
+     "is not known, expected none, 'default', 'llama3' or 'longrope'"},
+    {"{\"text_config\": {\"rope_parameters\": {\"rope_type\": \"yarn\"}}}", "{}",
      TAP_EUNSUPPORTED,
-     "cannot use 'config.json': rotary scaling 'llama3' under "
-     "'text_config.rope_parameters' is not known, expected none, 'default' or "
+     "cannot use 'config.json': rotary scaling 'yarn' under "
+     "'text_config.rope_parameters' is not known, expected none, 'default', 'llama3' or "
      "'longrope'"},
+    {"{\"text_config\": {\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+     "\"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+     "\"original_max_position_embeddings\": 8192}}}",
+     "{}", TAP_EFORMAT,
+     "cannot read 'config.json': 'high_freq_factor' 4 of rotary scaling is not above "
+     "'low_freq_factor' 4"},
     {"{\"text_config\": {\"partial_rotary_factor\": 0.5}}", "{}", TAP_EUNSUPPORTED,
      "cannot use 'config.json': 'text_config.partial_rotary_factor' is 0.5, expected 1 "
      "for this family"},
@@ -356,7 +457,7 @@ static const refusal refusals[] = {
     {"{}", "{\"image_processor_type\": \"ViTImageProcessor\"}", TAP_EUNSUPPORTED,
      "cannot use 'preprocessor_config.json': the image processor is "
      "'ViTImageProcessor', expected that of CLIP, SigLIP, Llava, LlavaNext, "
-     "LlavaOnevision, Idefics3, SmolVLM or Phi3V"},
+     "LlavaOnevision, Idefics3, SmolVLM, Phi3V or Blip3"},
     {"{}", "{\"image_processor_type\": \"LlavaNextImageProcessor\"}", TAP_EFORMAT,
      "cannot use 'preprocessor_config.json': its image processor belongs to another "
      "family than config.json"},
@@ -457,7 +558,7 @@ static void directories_without_their_files_are_refused(void **state)
         directory, TAP_EIO, "cannot open model '",
         "': it holds no config.json that says what the model is (OpenCLIP: "
         "open_clip_config.json); families: llava-1.5, llava-next, "
-        "llava-onevision, idefics3, phi-3-vision, prismatic, clip, open_clip, "
+        "llava-onevision, idefics3, phi-3-vision, xgen-mm, prismatic, clip, open_clip, "
         "siglip");
     scratch_write_text(directory, "config.json", hub_config);
     expect_unread(
@@ -521,6 +622,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_follow_the_decoder),
         cmocka_unit_test(the_7b_of_the_hub_is_read),
+        cmocka_unit_test(xgen_mm_of_the_hub_is_read),
+        cmocka_unit_test(llama_3_scaling_is_read),
         cmocka_unit_test(the_13b_and_other_spellings_are_read),
         cmocka_unit_test(absent_parts_mean_the_defaults_of_their_class),
         cmocka_unit_test(the_feature_depth_counts_blocks),

@@ -430,6 +430,93 @@ static void wrong_text_and_files_are_named(void **state)
     scratch_close(folder);
 }
 
+/* added_tokens.json beside a lone tokenizer.model: its words cut a text as it is. */
+static void words_beside_a_sentencepiece_model_are_read(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_BYTES], path[SCRATCH_PATH_BYTES], want[512], *model = NULL;
+    size_t n_model = 0, n = 0;
+    tap_error err;
+    tap_tokenizer *t = NULL;
+    char *back = NULL;
+    assert_int_equal(tap_file_read(&model, &n_model,
+                                   "tests/golden/tokenizers/sentencepiece.model",
+                                   1 << 20, &err),
+                     TAP_OK);
+    scratch_open(folder);
+    scratch_write(folder, "tokenizer.model", model, n_model);
+    tap_tokenizer *plain = open_at(folder);
+    const int32_t size = tap_tokenizer_size(plain);
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{\"<image>\": %d, \"<pad>\": %d, \"<s>\": 1, \"two words\": %d}",
+                   size, size + 1, size + 3);
+    scratch_write_text(folder, "added_tokens.json", text);
+    t = open_at(folder);
+    assert_int_equal(tap_tokenizer_size(t), size + 4); /* a hole is allowed */
+    assert_int_equal(tap_tokenizer_find(t, "<pad>", 5), size + 1);
+
+    /* the parts of a text, and what stands between them */
+    static const char whole[] = "the<image>cat two words<pad>";
+    static const char *const parts[] = {"the", NULL, "cat ", NULL, NULL};
+    const int32_t between[] = {0, size, 0, size + 3, size + 1};
+    tap_buffer ids = {0};
+    assert_int_equal(tap_buffer_print(&ids, &err, "1"), TAP_OK);
+    for (int i = 0; i < 5; i++) {
+        int32_t *part = NULL;
+        size_t n_part = 0;
+        if (!parts[i]) {
+            assert_int_equal(tap_buffer_print(&ids, &err, " %d", between[i]), TAP_OK);
+            continue;
+        }
+        assert_int_equal(tap_tokenizer_encode(&part, &n_part, plain, parts[i],
+                                              strlen(parts[i]), false, &err),
+                         TAP_OK);
+        for (size_t k = 0; k < n_part; k++)
+            assert_int_equal(tap_buffer_print(&ids, &err, " %d", part[k]), TAP_OK);
+        tap_free(part);
+    }
+    assert_ids(t, whole, strlen(whole), true, ids.text);
+    const int32_t image[] = {size, size + 3};
+    assert_int_equal(tap_tokenizer_decode(&back, &n, t, image, 2, false, &err), TAP_OK);
+    assert_string_equal(back, "<image>two words");
+    tap_free(back);
+    tap_buffer_clear(&ids);
+    tap_tokenizer_close(t);
+
+    /* a tokenizer.json has its own list: the file beside it is not read */
+    static const struct {
+        const char *text, *message;
+    } wrong[] = {
+        {"[1]", "expected a JSON object at the top, found a list"},
+        {"{\"<a>\": 1}", "tokens '<s>' and '<a>' have the same id 1"},
+        {"{\"<s>\": 7}", "token '<s>' has two ids, 1 and 7"},
+        {"{\"<a>\": \"x\"}",
+         "'<a>' is \"x\", expected a whole number from 0 to 1048575"},
+        {"{\"<a>\": 1048576}",
+         "'<a>' is 1048576, expected a whole number from 0 to 1048575"},
+        {"{\"\": 900}", "the token of id 900 is empty"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        scratch_write_text(folder, "added_tokens.json", wrong[i].text);
+        assert_true(tap_tokenizer_open(&t, folder, &err) != TAP_OK);
+        scratch_path(path, folder, "added_tokens.json");
+        (void)snprintf(want, sizeof want, "cannot read '%s': %s", path,
+                       wrong[i].message);
+        assert_string_equal(err.message, want);
+    }
+
+    /* words of a model's own code */
+    assert_int_equal(tap_tokenizer_add(plain, "<image>", size, &err), TAP_OK);
+    assert_int_equal(tap_tokenizer_add(plain, "<image>", size, &err), TAP_OK);
+    assert_true(tap_tokenizer_is_special(plain, size));
+    assert_int_equal(tap_tokenizer_add(plain, "<other>", size, &err), TAP_EFORMAT);
+    tap_tokenizer_close(plain);
+    tap_free(model);
+    scratch_close(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +528,7 @@ int main(void)
         cmocka_unit_test(clip_gives_the_reference_ids),
         cmocka_unit_test_setup_teardown(words_come_whole_and_bytes_fall_back,
                                         open_small, close_small),
+        cmocka_unit_test(words_beside_a_sentencepiece_model_are_read),
         cmocka_unit_test_setup_teardown(wrong_text_and_files_are_named, open_small,
                                         close_small),
     };

@@ -1,0 +1,60 @@
+/* added_tokens.json beside a tokenizer.model: read and used, or refused with a message. */
+#define _DEFAULT_SOURCE 1 /* mkdtemp */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "format/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+/* A SentencePiece model of the BPE kind: <unk>, <s>, "a", "b", "ab". */
+static const uint8_t model[] = {
+    0x0a, 9, 0x0a, 5, '<', 'u',  'n', 'k',  '>', 0x18, 2,   /* unknown */
+    0x0a, 7, 0x0a, 3, '<', 's',  '>', 0x18, 3,              /* control */
+    0x0a, 3, 0x0a, 1, 'a',                                  /* pieces */
+    0x0a, 3, 0x0a, 1, 'b', 0x0a, 4,   0x0a, 2,   'a',  'b', /* and their pair */
+    0x12, 2, 0x18, 2};                                      /* model type BPE */
+
+static void put(const char *folder, const char *name, const uint8_t *bytes, size_t n,
+                char path[64])
+{
+    (void)snprintf(path, 64, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, n, file) != n || fclose(file) != 0)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    static const char text[] = "ab <image>a <pad>b<s>";
+    char folder[] = "/tmp/tapetum-fuzz-XXXXXX", paths[2][64];
+    tap_tokenizer *t = NULL;
+    tap_error err;
+    if (!mkdtemp(folder))
+        abort();
+    put(folder, "tokenizer.model", model, sizeof model, paths[0]);
+    put(folder, "added_tokens.json", bytes, n, paths[1]);
+    if (tap_tokenizer_open(&t, folder, &err) == TAP_OK) {
+        int32_t *ids = NULL;
+        size_t n_ids = 0, n_back = 0;
+        char *back = NULL;
+        if (tap_tokenizer_encode(&ids, &n_ids, t, text, sizeof text - 1, true, &err) ==
+            TAP_OK) {
+            if (tap_tokenizer_decode(&back, &n_back, t, ids, n_ids, false, &err) ==
+                TAP_OK)
+                tap_free(back);
+            tap_free(ids);
+        }
+        tap_tokenizer_close(t);
+    } else if (!strstr(err.message, paths[1]) && err.status != TAP_ENOMEM) {
+        abort(); /* the model is good, so the message is about the other file */
+    }
+    for (int i = 0; i < 2; i++)
+        (void)unlink(paths[i]);
+    (void)rmdir(folder);
+    return 0;
+}
