@@ -208,7 +208,8 @@ static void every_family_adds_rows_with_the_bits_of_a_whole_run(void **state)
 {
     static const char *const families[] = {"llava-next",      "llava-next-mistral",
                                            "llava-onevision", "phi-3-vision",
-                                           "idefics3",        "smolvlm"};
+                                           "idefics3",        "smolvlm",
+                                           "xgen-mm",         "prismatic"};
     static const char *const texts[] = {"", "lm: gen|question <- image"};
 
     enum { N_STEPS = 4 };
