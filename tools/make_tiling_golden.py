@@ -1,8 +1,8 @@
 """Checksums of what the families' processors make of pictures of every kind and size:
 tests/golden/image/tiled.tsv, read by tests/golden/test_tiling.c.
 
-Reference: the PIL backends of transformers' processors; for Phi-3-vision, Prismatic and OpenCLIP, whose
-code is their own, Pillow and torch as make_family_golden.py composes them. Pictures: those that
+Reference: the PIL backends of transformers' processors; for Phi-3-vision, xGen-MM, Prismatic and OpenCLIP,
+whose code is their own, Pillow and torch as family_golden composes them; these drop alpha. Pictures: those that
 make_image_golden.py made, and patterns (37 x + 91 y + 13 x y + 57 c) mod 256 of many sizes.
 Columns: picture (file, or "WxH" of a pattern), processor, tiles, CRC-32 of the f32 pixels of all tiles
 ("-" where the reference refuses the picture). Of Phi-3-vision the thumbnail, which is interpolated in
@@ -15,13 +15,20 @@ import zlib
 import numpy as np
 from PIL import Image
 from transformers.image_transforms import convert_to_rgb
+from transformers.models.idefics3.image_processing_pil_idefics3 import (
+    Idefics3ImageProcessorPil)
+from transformers.models.llava_next.image_processing_pil_llava_next import (
+    LlavaNextImageProcessorPil)
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil)
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from make_family_golden import (Idefics3ImageProcessorPil,  # noqa: E402
-                                LlavaNextImageProcessorPil, LlavaOnevisionImageProcessorPil,
-                                SmolVLMImageProcessorPil, hd_pixels, letterbox, pinpoints, to_pixels,
-                                torchvision_resize)
+from family_golden import xgen  # noqa: E402
+from family_golden.llava import pinpoints  # noqa: E402
+from family_golden.phi3 import hd_pixels  # noqa: E402
+from family_golden.prismatic import letterbox, to_pixels, torchvision_resize  # noqa: E402
 
 OUT = os.path.join(os.path.dirname(__file__), "..", "tests", "golden", "image")
 SIZES = [(1, 1), (1, 50), (50, 1), (2, 2), (2, 999), (999, 2), (7, 5), (5, 7), (27, 28), (28, 28), (29, 28),
@@ -50,7 +57,9 @@ PROCESSORS = {
     "hd": lambda i: hd_pixels(i, 28, 6)[0][1:].numpy(),
     "letterbox": lambda i: to_pixels(torchvision_resize(letterbox(i), 28)).numpy(),
     "open_clip": lambda i: to_pixels(torchvision_resize(i, 21)).numpy(),
+    "xgen": lambda i: xgen.pixels_of(i)[0].numpy(),
 }
+DROP_ALPHA = ("hd", "letterbox", "open_clip", "xgen")  # convert("RGB"); the others put it on white
 
 
 def pattern(w, h):
@@ -63,14 +72,15 @@ def main():
     with open(os.path.join(OUT, "expected.tsv"), encoding="utf-8") as f:
         for line in f:
             name = line.split("\t")[0]
-            pictures[name] = convert_to_rgb(Image.open(os.path.join(OUT, name)))
+            pictures[name] = Image.open(os.path.join(OUT, name))
     pictures |= {f"{w}x{h}": pattern(w, h) for w, h in SIZES}
     refused = 0
     with open(os.path.join(OUT, "tiled.tsv"), "w", encoding="utf-8") as out:
         for name, image in pictures.items():
             for processor, run in PROCESSORS.items():
+                plain = image.convert("RGB") if processor in DROP_ALPHA else convert_to_rgb(image)
                 try:
-                    pixels = np.ascontiguousarray(run(image), dtype=np.float32)
+                    pixels = np.ascontiguousarray(run(plain), dtype=np.float32)
                     crc = f"{zlib.crc32(pixels.tobytes()):08x}"
                     tiles = len(pixels)
                 except (ValueError, ZeroDivisionError) as e:

@@ -91,7 +91,7 @@ static tap_status trace_pixels(const tap_cli *cli, const char *out, tap_error *e
     TAP_TRY_OUT(tap_text_format(&stream_path, err, "%s%s", out,
                                 format == TAP_TRACE_SAFETENSORS ? "" : ".part"));
     TAP_TRY_OUT(tap_spec_read(&spec, path, err));
-    TAP_TRY_OUT(tap_image_read(&image, photo, err));
+    TAP_TRY_OUT(tap_image_read_as(&image, photo, spec.preprocess.alpha, err));
     TAP_TRY_OUT(tap_sha256_file(sha256, photo, err));
     TAP_TRY_OUT(tap_preprocess_run(&pixels, &geometry, &image, &spec.preprocess, err));
     const tap_tensor shape = {

@@ -1,5 +1,6 @@
 #include "format/weights_file.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -15,10 +16,28 @@ static bool is_torch_name(const char *path)
     return false;
 }
 
+/* What a clone without Git LFS leaves in the place of a large file. */
+static tap_status refuse_pointer(const char *path, tap_error *err)
+{
+    static const char mark[] = "version https://git-lfs";
+    tap_mapping file;
+    TAP_TRY(tap_file_map(&file, path, err));
+    const bool pointer = file.n_bytes >= sizeof mark - 1 &&
+                         memcmp(file.bytes, mark, sizeof mark - 1) == 0;
+    tap_file_unmap(&file);
+    if (!pointer)
+        return TAP_OK;
+    return TAP_FAIL(err, TAP_EFORMAT,
+                    "cannot read '%s': it is a pointer of Git LFS and not the weights; "
+                    "fetch them with 'git lfs pull'",
+                    path);
+}
+
 tap_status tap_weights_file_open(tap_weights_file *out, const char *path,
                                  tap_error *err)
 {
     tap_weights_file file = {0};
+    TAP_TRY(refuse_pointer(path, err));
     TAP_TRY(tap_text_copy(&file.path, path, strlen(path), err));
     const tap_status status = is_torch_name(path)
                                   ? tap_torch_zip_open(&file.torch, path, err)

@@ -25,13 +25,13 @@ tap_status tap_image_alloc(tap_image *out, int64_t width, int64_t height,
     return TAP_OK;
 }
 
-tap_status tap_image_decode(tap_image *out, const void *bytes, size_t n_bytes,
-                            const char *name, tap_error *err)
+static tap_status decode(tap_image *out, const void *bytes, size_t n_bytes,
+                         const char *name, tap_alpha alpha, tap_error *err)
 {
     static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     static const unsigned char jpeg[3] = {0xff, 0xd8, 0xff};
     if (n_bytes >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
-        return tap_png_decode(out, bytes, n_bytes, name, err);
+        return tap_png_decode(out, bytes, n_bytes, name, alpha, err);
     if (n_bytes >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
         return tap_jpeg_decode(out, bytes, n_bytes, name, err);
     return TAP_FAIL(err, TAP_EFORMAT,
@@ -39,12 +39,24 @@ tap_status tap_image_decode(tap_image *out, const void *bytes, size_t n_bytes,
                     name);
 }
 
+tap_status tap_image_decode(tap_image *out, const void *bytes, size_t n_bytes,
+                            const char *name, tap_error *err)
+{
+    return decode(out, bytes, n_bytes, name, TAP_ALPHA_ON_WHITE, err);
+}
+
 tap_status tap_image_read(tap_image *out, const char *path, tap_error *err)
+{
+    return tap_image_read_as(out, path, TAP_ALPHA_ON_WHITE, err);
+}
+
+tap_status tap_image_read_as(tap_image *out, const char *path, tap_alpha alpha,
+                             tap_error *err)
 {
     tap_mapping mapping;
     TAP_TRY(tap_file_map(&mapping, path, err));
     const tap_status status =
-        tap_image_decode(out, mapping.bytes, mapping.n_bytes, path, err);
+        decode(out, mapping.bytes, mapping.n_bytes, path, alpha, err);
     tap_file_unmap(&mapping);
     return status;
 }

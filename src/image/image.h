@@ -10,12 +10,20 @@ typedef struct tap_image {
     uint8_t *rgb;
 } tap_image;
 
+/* What becomes of alpha and tRNS. */
+typedef enum tap_alpha {
+    TAP_ALPHA_ON_WHITE, /* composited, as transformers' processors do */
+    TAP_ALPHA_DROPPED   /* colours as stored, as Pillow's convert("RGB") leaves them */
+} tap_alpha;
+
 /* JPEG (baseline, progressive, grey, CMYK, YCCK) and PNG (every colour type and depth).
- * Alpha and tRNS are composited on white, EXIF rotation is not applied, 16-bit grey
- * saturates at 255 and 16-bit RGB keeps the high byte: what the reference processor does
- * with an image it is handed. Limits: 16384 px a side, 2^28 px in all. */
+ * Alpha is composited on white, EXIF rotation is not applied, 16-bit grey saturates at 255
+ * and 16-bit RGB keeps the high byte: what the reference processor does with an image it is
+ * handed. Limits: 16384 px a side, 2^28 px in all. */
 TAP_NODISCARD tap_status tap_image_read(tap_image *out, const char *path,
                                         tap_error *err);
+TAP_NODISCARD tap_status tap_image_read_as(tap_image *out, const char *path,
+                                           tap_alpha alpha, tap_error *err);
 /* The same from memory; `name` stands in messages. */
 TAP_NODISCARD tap_status tap_image_decode(tap_image *out, const void *bytes,
                                           size_t n_bytes, const char *name,

@@ -14,7 +14,7 @@ TAP_NODISCARD tap_status tap_jpeg_decode(tap_image *out, const void *bytes,
                                          tap_error *err);
 TAP_NODISCARD tap_status tap_png_decode(tap_image *out, const void *bytes,
                                         size_t n_bytes, const char *name,
-                                        tap_error *err);
+                                        tap_alpha alpha, tap_error *err);
 
 /* The sample values of a one-channel PNG of at most 8 bits (grey, not scaled, or palette
  * indices): u8 [height][width], tap_free it. Anything else is TAP_EFORMAT. */

@@ -21,6 +21,7 @@ typedef struct reader {
     size_t row_bytes;
     int64_t width, height;
     int depth, color;
+    tap_alpha alpha;
 } reader;
 
 static void fail(png_structp png, png_const_charp message)
@@ -81,7 +82,8 @@ static tap_status start(reader *r, bool samples, tap_error *err)
             png_set_palette_to_rgb(r->png);
         if (r->color == PNG_COLOR_TYPE_GRAY && r->depth < 8)
             png_set_expand_gray_1_2_4_to_8(r->png);
-        if (png_get_valid(r->png, r->info, PNG_INFO_tRNS) && r->depth < 16)
+        if (png_get_valid(r->png, r->info, PNG_INFO_tRNS) && r->depth < 16 &&
+            r->alpha == TAP_ALPHA_ON_WHITE)
             png_set_tRNS_to_alpha(r->png);
         if (r->depth == 16 && !grey16)
             png_set_strip_16(r->png);
@@ -117,7 +119,8 @@ static uint8_t over_white(unsigned value, unsigned alpha)
 }
 
 /* One pixel of 1, 2, 3 or 4 channels of 8 bits, or 16-bit grey (which saturates). */
-static void put_pixel(uint8_t *rgb, const uint8_t *in, int channels, bool grey16)
+static void put_pixel(uint8_t *rgb, const uint8_t *in, int channels, bool grey16,
+                      tap_alpha alpha)
 {
     if (grey16) {
         rgb[0] = rgb[1] = rgb[2] = in[0] ? 255 : in[1];
@@ -126,14 +129,16 @@ static void put_pixel(uint8_t *rgb, const uint8_t *in, int channels, bool grey16
     const int last = channels <= 2 ? 0 : 2;
     for (int c = 0; c < 3; c++) {
         const uint8_t value = in[last == 0 ? 0 : c];
-        rgb[c] = channels % 2 == 1 ? value : over_white(value, in[channels - 1]);
+        rgb[c] = channels % 2 == 1 || alpha == TAP_ALPHA_DROPPED
+                     ? value
+                     : over_white(value, in[channels - 1]);
     }
 }
 
 tap_status tap_png_decode(tap_image *out, const void *bytes, size_t n_bytes,
-                          const char *name, tap_error *err)
+                          const char *name, tap_alpha alpha, tap_error *err)
 {
-    reader r = {.bytes = bytes, .n_bytes = n_bytes, .name = name};
+    reader r = {.bytes = bytes, .n_bytes = n_bytes, .name = name, .alpha = alpha};
     tap_image image = {0};
     tap_status status = start(&r, false, err);
     if (status == TAP_OK)
@@ -147,7 +152,7 @@ tap_status tap_png_decode(tap_image *out, const void *bytes, size_t n_bytes,
         for (int64_t y = 0; y < r.height; y++)
             for (int64_t x = 0; x < r.width; x++)
                 put_pixel(image.rgb + (y * r.width + x) * 3, r.lines[y] + x * step,
-                          channels, grey16);
+                          channels, grey16, alpha);
         *out = image;
     } else {
         tap_image_clear(&image);

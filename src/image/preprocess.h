@@ -35,6 +35,7 @@ typedef struct tap_preprocess_spec {
                          not at the one below */
     int n_pinpoints;
     int pinpoints[TAP_MAX_PINPOINTS][2]; /* height, width in px: multiples of side_px */
+    tap_alpha alpha;                     /* of the picture that is handed in */
     int longest_px; /* SPLIT: the longest edge is brought to it first; 0: not */
     bool splits;    /* SPLIT: into tiles; else squashed into one */
     int n_crops;    /* HD */

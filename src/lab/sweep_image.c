@@ -95,7 +95,7 @@ static tap_status open_photo(tap_sweep_image *image, const tap_sweep_setup *setu
     const char *prompt = setup->experiment->prompt;
     const int64_t side_px = setup->experiment->readout.thumbnail_px;
     tap_image photo = {0};
-    TAP_TRY(tap_image_read(&photo, path, err));
+    TAP_TRY(tap_image_read_as(&photo, path, setup->model->spec.preprocess.alpha, err));
     tap_status status =
         tap_scene_make(&image->scene, setup->model, &photo,
                        strcmp(prompt, "default") == 0 ? NULL : prompt, err);

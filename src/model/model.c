@@ -346,6 +346,8 @@ out:
         return TAP_OK;
     }
     tap_model_close(model);
+    if (err && strncmp(err->message, "cannot open model", 17) == 0)
+        return status; /* said already */
     return tap_wrap(err, status, "cannot open model '%s'", directory);
 }
 

@@ -41,7 +41,21 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
             *out = families[i];
             return TAP_OK;
         }
-    TAP_TRY(tap_json_text(&type, config, "model_type", NULL, err));
+    if (tap_json_find(config, "mm_vision_tower"))
+        return TAP_FAIL(
+            err, TAP_EUNSUPPORTED,
+            "cannot use '%s': this is the original LLaVA layout "
+            "('mm_vision_tower'); use the converted checkpoint, whose config "
+            "has 'vision_config' and 'text_config'",
+            config->path);
+    char list[LIST_BYTES];
+    list_families(list);
+    TAP_TRY(tap_json_text(&type, config, "model_type", "", err));
+    if (!type[0])
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use '%s': it names no 'model_type', so it is not known "
+                        "whose it is; families: %s",
+                        config->path, list);
     for (size_t i = 0; i < N_FAMILIES; i++) {
         for (int k = 0; k < 2; k++) {
             const char *own = families[i]->model_types[k];
@@ -51,8 +65,6 @@ static tap_status find_family(const tap_family **out, const tap_json_at *config,
             }
         }
     }
-    char list[LIST_BYTES];
-    list_families(list);
     return TAP_FAIL(err, TAP_EUNSUPPORTED,
                     "cannot use '%s': no family has the model_type found, '%.60s'; "
                     "families: %s",

@@ -189,6 +189,7 @@ static tap_status read_open_image(tap_preprocess_spec *p, const tap_json_at *at,
                                .patch_px = v->patch_px,
                                .fit = squashes ? TAP_FIT_SQUASH : TAP_FIT_CROP,
                                .rounds_crop = true,
+                               .alpha = TAP_ALPHA_DROPPED,
                                .filter = strcmp(filter, "bicubic") == 0 ? TAP_BICUBIC
                                                                         : TAP_BILINEAR,
                                .order = TAP_ORDER_PILLOW_13,

@@ -70,13 +70,6 @@ tap_status tap_spec_read_llava(tap_spec *out, const tap_spec_files *files,
                                const tap_llava_defaults *defaults, tap_error *err)
 {
     const tap_json_at *config = &files->config;
-    if (tap_json_find(config, "mm_vision_tower"))
-        return TAP_FAIL(
-            err, TAP_EUNSUPPORTED,
-            "cannot use '%s': this is the original LLaVA layout "
-            "('mm_vision_tower'); use the converted checkpoint, whose config "
-            "has 'vision_config' and 'text_config'",
-            config->path);
     tap_json_at vision, text;
     tap_vision_spec *v = &out->vision;
     TAP_TRY(tap_json_object(&vision, config, "vision_config", "vision_config.", err));

@@ -142,6 +142,7 @@ static tap_status read_phi3(tap_spec *out, const tap_spec_files *files, tap_erro
     out->lay_out = lay_out;
     TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
                                 "Phi3VImageProcessor", v, err));
+    out->preprocess.alpha = TAP_ALPHA_DROPPED;
     return tap_spec_demand_fit(&out->preprocess, TAP_FIT_HD, TAP_FIT_HD,
                                &files->processor, err);
 }

@@ -242,6 +242,7 @@ static tap_status read_xgen(tap_spec *out, const tap_spec_files *files, tap_erro
     out->lay_out = lay_out;
     TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
                                 "Blip3ImageProcessor", &out->vision, err));
+    out->preprocess.alpha = TAP_ALPHA_DROPPED;
     TAP_TRY(tap_spec_demand_fit(&out->preprocess, TAP_FIT_ANYRES, TAP_FIT_ANYRES,
                                 &files->processor, err));
     return read_grids(out, files, err);

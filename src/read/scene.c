@@ -30,7 +30,7 @@ tap_status tap_scene_open(tap_scene *out, const tap_model *model,
                           const char *image_path, const char *prompt, tap_error *err)
 {
     tap_image image = {0};
-    TAP_TRY(tap_image_read(&image, image_path, err));
+    TAP_TRY(tap_image_read_as(&image, image_path, model->spec.preprocess.alpha, err));
     const tap_status status = tap_scene_make(out, model, &image, prompt, err);
     tap_image_clear(&image);
     return status;

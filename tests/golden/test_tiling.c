@@ -85,6 +85,7 @@ static const struct {
       .patch_px = 7,
       .filter = TAP_BILINEAR,
       .n_crops = 6,
+      .alpha = TAP_ALPHA_DROPPED,
       CLIP}},
     {"letterbox",
      {.fit = TAP_FIT_LETTERBOX,
@@ -92,6 +93,7 @@ static const struct {
       .side_px = 28,
       .patch_px = 7,
       .filter = TAP_BICUBIC,
+      .alpha = TAP_ALPHA_DROPPED,
       CLIP}},
     {"open_clip",
      {.fit = TAP_FIT_CROP,
@@ -99,12 +101,22 @@ static const struct {
       .side_px = 21,
       .patch_px = 7,
       .filter = TAP_BICUBIC,
+      .alpha = TAP_ALPHA_DROPPED,
       CLIP}},
+    {"xgen",
+     {.fit = TAP_FIT_ANYRES,
+      .side_px = 28,
+      .patch_px = 7,
+      .filter = TAP_BICUBIC,
+      .n_pinpoints = 5, /* as height, width */
+      .pinpoints = {{56, 28}, {28, 56}, {56, 56}, {28, 84}, {84, 28}},
+      .alpha = TAP_ALPHA_DROPPED,
+      HALF}},
 };
 
 enum { N_PROCESSORS = sizeof processors / sizeof *processors };
 
-static void open_picture(tap_image *image, const char *name)
+static void open_picture(tap_image *image, const char *name, tap_alpha alpha)
 {
     tap_error err;
     int w = 0, h = 0;
@@ -120,7 +132,7 @@ static void open_picture(tap_image *image, const char *name)
     }
     char path[128];
     (void)snprintf(path, sizeof path, FOLDER "%s", name);
-    assert_int_equal(tap_image_read(image, path, &err), TAP_OK);
+    assert_int_equal(tap_image_read_as(image, path, alpha, &err), TAP_OK);
 }
 
 /* How many lines disagree; counts those that both refuse. */
@@ -138,7 +150,7 @@ static int check_line(const char *line, int *refused)
     tap_pixels p = {0};
     tap_geometry g;
     tap_error err;
-    open_picture(&image, name);
+    open_picture(&image, name, spec->alpha);
     const tap_status status = tap_preprocess_run(&p, &g, &image, spec, &err);
     tap_image_clear(&image);
     bool same = (status == TAP_OK) == (crc[0] != '-');

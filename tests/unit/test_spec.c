@@ -355,8 +355,14 @@ static const refusal refusals[] = {
      "cannot use 'config.json': no family has the model_type found, 'qwen2_vl'; "
      "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision, "
      "xgen-mm, prismatic, clip, open_clip, siglip"},
-    {"{\"model_type\": null}", "{}", TAP_EFORMAT,
-     "cannot read 'config.json': 'model_type' is missing, expected text"},
+    {"{\"model_type\": null}", "{}", TAP_EUNSUPPORTED,
+     "cannot use 'config.json': it names no 'model_type', so it is not known whose it is; "
+     "families: llava-1.5, llava-next, llava-onevision, idefics3, phi-3-vision, xgen-mm, "
+     "prismatic, clip, open_clip, siglip"},
+    {"{\"model_type\": \"llava_llama\", \"mm_vision_tower\": \"x\"}", "{}",
+     TAP_EUNSUPPORTED,
+     "cannot use 'config.json': this is the original LLaVA layout ('mm_vision_tower'); "
+     "use the converted checkpoint, whose config has 'vision_config' and 'text_config'"},
     {"{\"mm_vision_tower\": \"openai/clip-vit-large-patch14-336\"}", "{}",
      TAP_EUNSUPPORTED,
      "cannot use 'config.json': this is the original LLaVA layout ('mm_vision_tower'); "

@@ -293,6 +293,13 @@ static void incomplete_checkpoints_are_refused_by_name(void **state)
         "cannot open 'DIR/model.safetensors.index.json': it places tensor "
         "'old.0.weight' in 'a.safetensors', which does not hold it; the files "
         "belong to different checkpoints");
+    scratch_write_text(directory, "a.safetensors",
+                       "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+    expect_refusal(
+        directory, TAP_EFORMAT,
+        "bad shard of 'DIR/model.safetensors.index.json': cannot read "
+        "'DIR/a.safetensors': it is a pointer of Git LFS and not the weights; "
+        "fetch them with 'git lfs pull'");
     scratch_write_text(directory, "a.safetensors", "cut");
     expect_refusal(
         directory, TAP_EFORMAT,
