@@ -47,7 +47,7 @@ static tap_status read_file(tap_tokenizer *t, const char *path, tap_error *err)
 tap_status tap_tokenizer_open(tap_tokenizer **out, const char *path, tap_error *err)
 {
     tap_tokenizer *t = NULL;
-    char *json = NULL, *model = NULL, *added = NULL;
+    char *json = NULL, *model = NULL;
     tap_status status = tap_alloc(&t, 1, sizeof *t, "a tokenizer", err);
     if (status != TAP_OK)
         return status;
@@ -58,22 +58,20 @@ tap_status tap_tokenizer_open(tap_tokenizer **out, const char *path, tap_error *
     }
     TAP_TRY_OUT(tap_path_join(&json, path, "tokenizer.json", err));
     TAP_TRY_OUT(tap_path_join(&model, path, "tokenizer.model", err));
-    TAP_TRY_OUT(tap_path_join(&added, path, "added_tokens.json", err));
-    if (tap_file_exists(json))
+    if (tap_file_exists(json)) {
         status = read_file(t, json, err);
-    else if (tap_file_exists(model))
+    } else if (tap_file_exists(model)) {
         TAP_TRY_OUT(read_file(t, model, err));
-    else
+        status = tap_tokenizer_read_beside(t, path, err);
+    } else {
         status = TAP_FAIL(err, TAP_EIO,
                           "'%s' holds no tokenizer: neither tokenizer.json nor "
                           "tokenizer.model is there",
                           path);
-    if (status == TAP_OK && !tap_file_exists(json) && tap_file_exists(added))
-        status = tap_tokenizer_read_added(t, added, err);
+    }
 out:
     tap_free(json);
     tap_free(model);
-    tap_free(added);
     if (status == TAP_OK)
         *out = t;
     else

@@ -1,6 +1,9 @@
 /* Which added tokens stand in a text, and what is between them? */
+#include "base/file.h"
 #include "format/tokenizer_own.h"
 
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,52 +171,137 @@ void tap_added_clear(tap_added *added)
 
 /* ---- words beside a vocabulary ---- */
 
-/* A word that is searched for in the text as it is; sort when all are there. */
-static tap_status put_word(tap_tokenizer *t, const char *word, int64_t id, int flags,
-                           const char *path, tap_error *err)
+enum { FILE_BYTES = 1 << 24 };
+
+/* A word that is searched for in the text as it is; sort when all are there. One that is an
+ * added token already stays so. */
+static tap_status put_word(tap_tokenizer *t, tap_added_token word, int64_t id,
+                           int flags, const char *path, tap_error *err)
 {
-    char *text = NULL;
-    const size_t n = strlen(word);
-    const bool known = tap_vocab_find(&t->vocab, word, n) >= 0;
-    if (n == 0)
+    const int32_t known = tap_vocab_find(&t->vocab, word.text, word.n_bytes);
+    const bool is_added =
+        known >= 0 && (t->vocab.pieces[known].flags & TAP_PIECE_ADDED);
+    if (word.n_bytes == 0)
         return TAP_FAIL(err, TAP_EFORMAT,
                         "cannot read '%s': the token of id %lld is empty", path,
                         (long long)id);
-    TAP_TRY(tap_vocab_put(&t->vocab, id, word, n, TAP_PIECE_ADDED | flags, path, err));
-    if (known)
-        return TAP_OK;
-    TAP_TRY(tap_text_copy(&text, word, n, err));
-    const tap_added_token token = {.text = text, .n_bytes = n, .id = (int32_t)id};
-    const tap_status status = tap_added_put(&t->raw, &token, err);
-    tap_free(text);
-    return status;
+    TAP_TRY(tap_vocab_put(&t->vocab, id, word.text, word.n_bytes,
+                          TAP_PIECE_ADDED | flags, path, err));
+    word.id = (int32_t)id;
+    return is_added ? TAP_OK : tap_added_put(&t->raw, &word, err);
 }
 
 tap_status tap_tokenizer_add(tap_tokenizer *tokenizer, const char *word, int64_t id,
                              tap_error *err)
 {
-    TAP_TRY(put_word(tokenizer, word, id, TAP_PIECE_SPECIAL, "the tokenizer", err));
+    char *text = NULL;
+    TAP_TRY(tap_text_copy(&text, word, strlen(word), err));
+    const tap_status status =
+        put_word(tokenizer, (tap_added_token){.text = text, .n_bytes = strlen(word)},
+                 id, TAP_PIECE_SPECIAL, "the tokenizer", err);
+    tap_free(text);
     tap_added_sort(&tokenizer->raw);
-    return TAP_OK;
+    return status;
 }
 
-tap_status tap_tokenizer_read_added(tap_tokenizer *t, const char *path, tap_error *err)
+/* {word: id} */
+static tap_status read_words(tap_tokenizer *t, const char *path, tap_error *err)
 {
-    enum { FILE_BYTES = 1 << 24 };
-
     json_t *root = NULL, *value = NULL;
-    const char *word = NULL;
+    const char *key = NULL;
+    char *word = NULL;
     tap_status status = TAP_OK;
     TAP_TRY(tap_json_read(&root, path, FILE_BYTES, err));
     const tap_json_at at = {.object = root, .path = path, .place = ""};
-    json_object_foreach(root, word, value)
+    json_object_foreach(root, key, value)
     {
         int64_t id = 0;
-        TAP_TRY_OUT(tap_json_int(&id, &at, word, -1, 0, TAP_VOCAB_LIMIT - 1, err));
-        TAP_TRY_OUT(put_word(t, word, id, 0, path, err));
+        TAP_TRY_OUT(tap_json_int(&id, &at, key, -1, 0, TAP_VOCAB_LIMIT - 1, err));
+        TAP_TRY_OUT(tap_text_copy(&word, key, strlen(key), err));
+        TAP_TRY_OUT(put_word(t, (tap_added_token){.text = word, .n_bytes = strlen(key)},
+                             id, 0, path, err));
+        tap_free(word);
+        word = NULL;
     }
-    tap_added_sort(&t->raw);
+out:
+    tap_free(word);
+    json_decref(root);
+    return status;
+}
+
+/* One entry of added_tokens_decoder: the id is its key. */
+static tap_status read_entry(tap_tokenizer *t, const char *key, const json_t *object,
+                             const char *path, tap_error *err)
+{
+    char place[48], *word = NULL, *end = NULL;
+    const char *content = NULL;
+    bool special = false;
+    tap_added_token token = {0};
+    const long id = strtol(key, &end, 10);
+    if (!json_is_object(object) || *end != '\0' || end == key || id < 0 ||
+        id >= TAP_VOCAB_LIMIT)
+        return TAP_FAIL(err, TAP_EFORMAT,
+                        "cannot read '%s': entry '%.20s' of 'added_tokens_decoder' is "
+                        "not a token under an id from 0 to %d",
+                        path, key, TAP_VOCAB_LIMIT - 1);
+    (void)snprintf(place, sizeof place, "added_tokens_decoder.%ld.", id);
+    const tap_json_at at = {.object = object, .path = path, .place = place};
+    TAP_TRY(tap_json_text(&content, &at, "content", NULL, err));
+    TAP_TRY(tap_json_bool(&token.single_word, &at, "single_word", false, err));
+    TAP_TRY(tap_json_bool(&token.lstrip, &at, "lstrip", false, err));
+    TAP_TRY(tap_json_bool(&token.rstrip, &at, "rstrip", false, err));
+    TAP_TRY(tap_json_bool(&special, &at, "special", false, err));
+    TAP_TRY(tap_text_copy(&word, content, strlen(content), err));
+    token.text = word;
+    token.n_bytes = strlen(content);
+    const tap_status status =
+        put_word(t, token, id, special ? TAP_PIECE_SPECIAL : 0, path, err);
+    tap_free(word);
+    return status;
+}
+
+/* tokenizer_config.json: *has_words if it lists its words. */
+static tap_status read_config(bool *has_words, tap_tokenizer *t, const char *path,
+                              tap_error *err)
+{
+    json_t *root = NULL, *value = NULL;
+    const char *key = NULL;
+    bool bos = true, eos = false;
+    tap_json_at list;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_json_read(&root, path, FILE_BYTES, err));
+    const tap_json_at at = {.object = root, .path = path, .place = ""};
+    TAP_TRY_OUT(tap_json_bool(&bos, &at, "add_bos_token", true, err));
+    TAP_TRY_OUT(tap_json_bool(&eos, &at, "add_eos_token", false, err));
+    TAP_TRY_OUT(tap_json_object(&list, &at, "added_tokens_decoder", "", err));
+    json_object_foreach((json_t *)(uintptr_t)list.object, key, value)
+        TAP_TRY_OUT(read_entry(t, key, value, path, err));
+    *has_words = list.object != NULL;
+    const int32_t end = tap_vocab_find(&t->vocab, "</s>", 4);
+    if (!bos)
+        t->n_front = 0;
+    if (eos && end >= 0)
+        t->back[t->n_back++] = end;
 out:
     json_decref(root);
+    return status;
+}
+
+tap_status tap_tokenizer_read_beside(tap_tokenizer *t, const char *directory,
+                                     tap_error *err)
+{
+    char *config = NULL, *added = NULL;
+    bool has_words = false;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_path_join(&config, directory, "tokenizer_config.json", err));
+    TAP_TRY_OUT(tap_path_join(&added, directory, "added_tokens.json", err));
+    if (tap_file_exists(config))
+        TAP_TRY_OUT(read_config(&has_words, t, config, err));
+    if (!has_words && tap_file_exists(added))
+        TAP_TRY_OUT(read_words(t, added, err));
+    tap_added_sort(&t->raw);
+out:
+    tap_free(config);
+    tap_free(added);
     return status;
 }

@@ -290,9 +290,12 @@ TAP_NODISCARD tap_status tap_tokenizer_parse_model(tap_tokenizer *t,
                                                    size_t n_bytes, const char *path,
                                                    tap_error *err);
 
-/* added_tokens.json, {word: id}, beside a tokenizer.model: words that a text is cut at. */
-TAP_NODISCARD tap_status tap_tokenizer_read_added(tap_tokenizer *t, const char *path,
-                                                  tap_error *err);
+/* Words beside a tokenizer.model, at which a text is cut: added_tokens_decoder of
+ * tokenizer_config.json, or where it has none added_tokens.json, {word: id}. The former also
+ * says whether texts begin with <s> (add_bos_token) and end in </s> (add_eos_token). */
+TAP_NODISCARD tap_status tap_tokenizer_read_beside(tap_tokenizer *t,
+                                                   const char *directory,
+                                                   tap_error *err);
 
 /* Steps of the three kinds from their objects (NULL: none). */
 TAP_NODISCARD tap_status tap_rules_normalizer(tap_steps *out, const json_t *object,

@@ -1,4 +1,5 @@
-/* added_tokens.json beside a tokenizer.model: read and used, or refused with a message. */
+/* added_tokens.json, and the same bytes as tokenizer_config.json, beside a tokenizer.model:
+ * read and used, or refused with a message. */
 #define _DEFAULT_SOURCE 1 /* mkdtemp */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static void put(const char *folder, const char *name, const uint8_t *bytes, size
         abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static void try_as(const char *name, const uint8_t *bytes, size_t n)
 {
     static const char text[] = "ab <image>a <pad>b<s>";
     char folder[] = "/tmp/tapetum-fuzz-XXXXXX", paths[2][64];
@@ -37,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (!mkdtemp(folder))
         abort();
     put(folder, "tokenizer.model", model, sizeof model, paths[0]);
-    put(folder, "added_tokens.json", bytes, n, paths[1]);
+    put(folder, name, bytes, n, paths[1]);
     if (tap_tokenizer_open(&t, folder, &err) == TAP_OK) {
         int32_t *ids = NULL;
         size_t n_ids = 0, n_back = 0;
@@ -56,5 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     for (int i = 0; i < 2; i++)
         (void)unlink(paths[i]);
     (void)rmdir(folder);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    try_as("added_tokens.json", bytes, n);
+    try_as("tokenizer_config.json", bytes, n);
     return 0;
 }

@@ -484,7 +484,31 @@ static void words_beside_a_sentencepiece_model_are_read(void **state)
     tap_buffer_clear(&ids);
     tap_tokenizer_close(t);
 
-    /* a tokenizer.json has its own list: the file beside it is not read */
+    /* tokenizer_config.json has a list of its own, which comes first */
+    (void)snprintf(text, sizeof text,
+                   "{\"add_bos_token\": false, \"add_eos_token\": true, "
+                   "\"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\"}, \"%d\": "
+                   "{\"content\": \"<pic>\", \"rstrip\": true, \"special\": true}}}",
+                   size);
+    scratch_write_text(folder, "tokenizer_config.json", text);
+    t = open_at(folder);
+    assert_int_equal(tap_tokenizer_size(t), size + 1);
+    (void)snprintf(text, sizeof text, "%d %d 2", size, size);
+    assert_ids(t, "<pic>  <pic>", 12, true, text);
+    assert_true(tap_tokenizer_is_special(t, size));
+    tap_tokenizer_close(t);
+    scratch_write_text(folder, "tokenizer_config.json",
+                       "{\"added_tokens_decoder\": {\"-1\": {}}}");
+    assert_int_equal(tap_tokenizer_open(&t, folder, &err), TAP_EFORMAT);
+    scratch_path(path, folder, "tokenizer_config.json");
+    (void)snprintf(
+        want, sizeof want,
+        "cannot read '%s': entry '-1' of 'added_tokens_decoder' is not a token "
+        "under an id from 0 to 1048575",
+        path);
+    assert_string_equal(err.message, want);
+    scratch_write_text(folder, "tokenizer_config.json", "{}");
+
     static const struct {
         const char *text, *message;
     } wrong[] = {
