@@ -23,13 +23,20 @@ float tap_edit_normal(uint64_t key, uint32_t place, int64_t row, int64_t column)
 /* What an edit works on. */
 typedef struct desk {
     const tap_edit *edit;
-    const float *values; /* [n_rows][d] as they were */
-    const float *patch;  /* [edit->n_rows][d], or NULL */
-    float *made;         /* [n_rows][d] */
+    const float *values;     /* [..][d] as they were */
+    const float *patch;      /* [edit->n_rows][d], or NULL */
+    float *made;             /* [..][d] */
+    const int32_t *place_of; /* [n_rows] where a row is; NULL: each at its own place */
     int64_t first, n_rows,
         d;          /* rows first .. first + n_rows of the sequence are here */
     int64_t lo, hi; /* edited rows that are here: edit->rows[lo .. hi) */
 } desk;
+
+/* Where row `row` of the sequence begins in values and made. */
+static int64_t at_row(const desk *k, int64_t row)
+{
+    return (k->place_of ? k->place_of[row - k->first] : row - k->first) * k->d;
+}
 
 static int64_t n_spans(const tap_edit *e)
 {
@@ -64,15 +71,15 @@ static double project(const desk *k, const float *row)
 static void make_mean(const desk *k, int64_t begin, int64_t end)
 {
     const tap_edit *e = k->edit;
-    float *first = k->made + (e->rows[k->lo] - k->first) * k->d;
+    float *first = k->made + at_row(k, e->rows[k->lo]);
     for (int64_t c = begin; c < end; c++) {
         double sum = 0.0;
         for (int64_t i = 0; i < e->n_from; i++)
-            sum += (double)k->values[(e->from[i] - k->first) * k->d + c];
+            sum += (double)k->values[at_row(k, e->from[i]) + c];
         first[c] = (float)(sum / (double)e->n_from);
     }
     for (int64_t i = k->lo + 1; i < k->hi; i++)
-        memcpy(k->made + (e->rows[i] - k->first) * k->d + begin, first + begin,
+        memcpy(k->made + at_row(k, e->rows[i]) + begin, first + begin,
                (size_t)(end - begin) * sizeof *first);
 }
 
@@ -81,7 +88,7 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
                      double projection)
 {
     const tap_edit *e = k->edit;
-    const int64_t at = (e->rows[i] - k->first) * k->d;
+    const int64_t at = at_row(k, e->rows[i]);
     const float *row = k->values + at, *from = row;
     float *out = k->made + at;
     switch (e->kind) {
@@ -106,7 +113,7 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
         return;
     case TAP_EDIT_PERMUTE:
     case TAP_EDIT_COPY:
-        from = k->values + (e->from[i] - k->first) * k->d;
+        from = k->values + at_row(k, e->from[i]);
         break;
     case TAP_EDIT_PATCH:
         from = k->patch + i * k->d;
@@ -122,7 +129,7 @@ static void make(const desk *k)
 {
     const tap_edit *e = k->edit;
     for (int64_t i = k->lo; i < k->hi; i++) {
-        const float *row = k->values + (e->rows[i] - k->first) * k->d;
+        const float *row = k->values + at_row(k, e->rows[i]);
         const double projection =
             e->kind == TAP_EDIT_PROJECT_OUT ? project(k, row) : 0.0;
         for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
@@ -142,7 +149,7 @@ static void write(float *values, const desk *k, tap_block_receipt *receipt)
     for (int64_t i = k->lo; i < k->hi; i++)
         for (int64_t s = 0, begin, end; s < n_spans(e); s++) {
             span_of(&begin, &end, k, s);
-            const int64_t at = (e->rows[i] - k->first) * k->d;
+            const int64_t at = at_row(k, e->rows[i]);
             float *row = values + at;
             const float *now = k->made + at;
             for (int64_t c = begin; c < end; c++) {
@@ -156,6 +163,12 @@ static void write(float *values, const desk *k, tap_block_receipt *receipt)
     receipt->states_edited += k->hi - k->lo;
 }
 
+static bool is_here(const desk *k, int64_t row)
+{
+    return row >= k->first && row < k->first + k->n_rows &&
+           (!k->place_of || k->place_of[row - k->first] >= 0);
+}
+
 static tap_status begin(desk *k, tap_error *err)
 {
     const tap_edit *e = k->edit;
@@ -164,6 +177,9 @@ static tap_status begin(desk *k, tap_error *err)
         k->lo++;
     for (k->hi = k->lo; k->hi < e->n_rows && e->rows[k->hi] < end;)
         k->hi++;
+    for (int64_t i = k->lo; i < k->hi; i++)
+        if (!is_here(k, e->rows[i]))
+            return TAP_FAIL(err, TAP_EBUG, "row %d is edited, but not run", e->rows[i]);
     if (k->d != e->d)
         return TAP_FAIL(err, TAP_EBUG, "an edit of %lld columns met %lld",
                         (long long)e->d, (long long)k->d);
@@ -172,11 +188,11 @@ static tap_status begin(desk *k, tap_error *err)
                                                   : k->hi > k->lo ? e->n_from
                                                                   : 0;
     for (int64_t i = from; i < to; i++)
-        if (e->from[i] < k->first || e->from[i] >= end)
+        if (!is_here(k, e->from[i]))
             return TAP_FAIL(
                 err, TAP_ENUMERIC,
-                "the edit '%s' at %s reads row %d, but rows %lld to %lld are "
-                "run",
+                "the edit '%s' at %s reads row %d, which is not among rows %lld to "
+                "%lld that are run",
                 tap_edit_names[e->kind], tap_site_about(e->site)->name, e->from[i],
                 (long long)k->first, (long long)end - 1);
     if (e->kind == TAP_EDIT_PATCH && k->hi > k->lo && !k->patch)
@@ -184,10 +200,10 @@ static tap_status begin(desk *k, tap_error *err)
     return TAP_OK;
 }
 
-tap_status tap_edit_apply(float *values, int64_t first, int64_t n_rows, int64_t d,
-                          const tap_edit *edits, int n_edits, tap_site site,
-                          const float *const *patches, float *scratch,
-                          tap_block_receipt *receipt, tap_error *err)
+tap_status tap_edit_apply(float *values, int64_t first, int64_t n_rows,
+                          const int32_t *place_of, int64_t d, const tap_edit *edits,
+                          int n_edits, tap_site site, const float *const *patches,
+                          float *scratch, tap_block_receipt *receipt, tap_error *err)
 {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < n_edits; i++) {
@@ -195,6 +211,7 @@ tap_status tap_edit_apply(float *values, int64_t first, int64_t n_rows, int64_t 
                       .values = values,
                       .patch = patches && patches[i] ? patches[i] : edits[i].values,
                       .made = scratch,
+                      .place_of = place_of,
                       .first = first,
                       .n_rows = n_rows,
                       .d = d};

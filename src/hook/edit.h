@@ -58,16 +58,18 @@ typedef struct tap_block_receipt {
     int64_t rows_kept_self; /* query rows that kept only themselves (`empty self`) */
 } tap_block_receipt;
 
-/* Applies the edits of `site` to values [n_rows][d], rows first .. first + n_rows of one
- * state in the order of its tokens. patches [n_edits]: for an edit from a run, rows [edit->n_rows][d] of that run;
- * may be NULL when no edit is. scratch [n_rows][d].
+/* Applies the edits of `site` to values [..][d], rows first .. first + n_rows of one state in
+ * the order of its tokens: all of them (place_of NULL), or those with place_of[row - first]
+ * >= 0, each at that place; then edited rows must be among them. patches [n_edits]: for an edit from a run, rows [edit->n_rows][d] of that run;
+ * may be NULL when no edit is. scratch: as values.
  * Other rows are not run and left alone; what is read must have been run.
  *
  * Errors:  TAP_ENUMERIC when an edit reads a row that was not run.
  * Memory:  none.   Threads: safe on distinct values and scratch.
  * Checked: test_edit.c; tests/golden/test_edits.c against PyTorch. */
 TAP_NODISCARD tap_status tap_edit_apply(float *values, int64_t first, int64_t n_rows,
-                                        int64_t d, const tap_edit *edits, int n_edits,
+                                        const int32_t *place_of, int64_t d,
+                                        const tap_edit *edits, int n_edits,
                                         tap_site site, const float *const *patches,
                                         float *scratch, tap_block_receipt *receipt,
                                         tap_error *err);

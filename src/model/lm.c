@@ -14,12 +14,14 @@ tap_status tap_lm_embed(tap_pass *pass, float *out, const float *projected,
     const tap_job *job = pass->job;
     const tap_sequence *sequence = job->items[span->item].sequence;
     const int64_t d = pass->spec->d_model;
-    for (int64_t t = 0; t < span->n_rows; t++) {
+    for (int64_t r = 0; r < span->n_rows; r++) {
+        /* without a set the sequence begins with the span's rows */
+        const int64_t t = span->needs ? tap_span_place(span, r) : r;
         const int64_t feature = sequence->tokens[t].feature;
         if (feature >= 0)
-            memcpy(out + t * d, projected + feature * d, (size_t)d * sizeof *out);
+            memcpy(out + r * d, projected + feature * d, (size_t)d * sizeof *out);
         else
-            tap_widen(out + t * d, &job->model->embed, sequence->ids[t] * d, d);
+            tap_widen(out + r * d, &job->model->embed, sequence->ids[t] * d, d);
     }
     tap_pass_single(pass, span, span->n_rows);
     return tap_pass_at(pass, TAP_SITE_EMBED, out, d, err);
@@ -41,13 +43,14 @@ static const float *rope_factors(const tap_rope_spec *rope,
     return n_tok > rope->n_short_positions ? rope->long_factors : rope->short_factors;
 }
 
-void tap_lm_rope(tap_pass *pass)
+/* cos and sin rows for some spans, by the position of each row. */
+static void find_angles(tap_pass *pass, const tap_span *spans)
 {
     const int64_t half = pass->spec->d_head / 2;
     const tap_rope_spec *rope = &pass->job->model->spec.lm.rope;
     const float theta = (float)rope->theta;
     for (int64_t s = 0; s < pass->n_spans; s++) {
-        const tap_span *span = &pass->spans[s];
+        const tap_span *span = &spans[s];
         const float *factors =
             rope_factors(rope, pass->job->items[span->item].sequence, span);
         for (int64_t i = 0; i < half; i++) {
@@ -55,7 +58,7 @@ void tap_lm_rope(tap_pass *pass)
             const float step = powf(theta, (float)(2 * i) / (float)pass->spec->d_head);
             const float frequency = 1.0F / (factors ? factors[i] * step : step);
             for (int64_t t = 0; t < span->n_rows; t++) {
-                const float angle = (float)(span->first_position + t) * frequency;
+                const float angle = (float)tap_span_place(span, t) * frequency;
                 const int64_t at = (span->row + t) * half + i;
                 pass->cos[at] = cosf(angle) * rope->gain;
                 pass->sin[at] = sinf(angle) * rope->gain;
@@ -69,20 +72,16 @@ static const tap_tensor *bias_of(const tap_affine *affine)
     return affine->bias.bytes ? &affine->bias : NULL;
 }
 
-/* Queries of the rows kept: [n_kept][d_q], each turned by its own position. */
-static void project_kept(tap_pass *p, const tap_block_weights *w)
+/* Queries of the rows that are needed alone, one after the other. */
+static void project_queries(tap_pass *p, const tap_block_weights *w)
 {
-    const tap_kernels *k = p->job->kernels;
-    const tap_workspace *work = &p->job->work;
-    const tap_stack_spec *s = p->spec;
-    const int64_t d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head;
-    const int64_t half = s->d_head / 2;
-    for (int64_t i = 0; i < p->n_kept; i++)
-        memcpy(p->out + i * d, p->normed + p->kept[i] * d, (size_t)d * sizeof *p->out);
-    k->linear(p->q, d_q, p->out, d, p->n_kept, &w->q.weight, bias_of(&w->q), work);
-    for (int64_t i = 0; i < p->n_kept; i++)
-        k->rope(p->q + i * d_q, d_q, 1, s->n_heads, s->d_head,
-                p->cos + p->kept[i] * half, p->sin + p->kept[i] * half, work);
+    const int64_t d = p->spec->d_model;
+    for (int64_t i = 0; i < p->n_queries; i++)
+        memcpy(p->out + i * d, p->normed + p->query_rows[i] * d,
+               (size_t)d * sizeof *p->out);
+    p->job->kernels->linear(p->q, (int64_t)p->spec->n_heads * p->spec->d_head, p->out,
+                            d, p->n_queries, &w->q.weight, bias_of(&w->q),
+                            &p->job->work);
 }
 
 static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
@@ -98,16 +97,17 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
     k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
     k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
-    tap_lm_rope(p);
-    if (p->kept) {
-        project_kept(p, w);
+    find_angles(p, p->spans);
+    k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
+    if (p->query_rows) {
+        project_queries(p, w);
+        find_angles(p, p->query_spans);
     } else {
         k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
-        k->rope(p->q, d_q, n, s->n_heads, s->d_head, p->cos, p->sin, work);
     }
-    k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
-    if (!p->kept) /* nobody asked for them */
-        TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));
+    k->rope(p->q, d_q, p->query_rows ? p->n_queries : n, s->n_heads, s->d_head, p->cos,
+            p->sin, work);
+    TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));
     TAP_TRY(tap_pass_at(p, TAP_SITE_K, p->k, d_kv, err));
     return tap_pass_at(p, TAP_SITE_V, p->v, d_kv, err);
 }
@@ -191,7 +191,7 @@ tap_status tap_lm_logits(tap_pass *pass, const float *state, const tap_span *spa
         const int64_t begin = job->options->all_logits ? 0 : span->n_rows - 1;
         for (int64_t r = begin; r < span->n_rows; r += PIECE_ROWS) {
             const int64_t left = span->n_rows - r;
-            TAP_TRY(put_logits(pass, span, normed + r * d, r,
+            TAP_TRY(put_logits(pass, span, normed + r * d, tap_span_place(span, r),
                                left < PIECE_ROWS ? left : PIECE_ROWS, logits, err));
         }
     }

@@ -2,10 +2,10 @@
  *
  * HOW IT WORKS. The tree says which states exist at each depth. A block is run for groups
  * of states that fit into the scratch of a pass. Norm, queries, keys and values depend on
- * the state that enters the block, so they are computed once per such state (a source);
+ * the state that enters the block, so they are computed once per such state (an origin);
  * attention and everything after it once per state that leaves (a child). Rows are copied
- * from source to child and updated in place. In the decoder's last block only rows that
- * are read become children's rows: they stand close together until the block is done. */
+ * from origin to child and updated in place. Each state holds the rows that are needed of
+ * it (rows.c), close together: a child may hold fewer than its origin. */
 #include "model/pass.h"
 
 #include "base/file.h"
@@ -15,43 +15,20 @@
 #include <math.h>
 #include <string.h>
 
-/* A state entering the block, with the children that share its queries and keys. */
-typedef struct source {
-    int64_t row, n_rows; /* in the states entering */
-    int64_t first_child, n_children;
-    bool edited; /* an edit before attention gives it rows of its own */
-} source;
-
 /* The block's bookkeeping, sized for the largest level. */
 typedef struct frame {
-    source *sources;
-    tap_span *spans;      /* of the group in hand */
-    int64_t *child_row;   /* [n_nodes + 1] rows of children in the states leaving */
-    int64_t *child_from;  /* [n_nodes] row in the group's x */
-    int64_t *child_query; /* [n_nodes] row in the group's q */
-    int64_t *kept;        /* [group_rows] rows of the group's x that are read */
+    tap_origin *origins;
+    tap_span *spans;       /* of the group in hand */
+    tap_span *query_spans; /* the same in q */
+    int64_t *child_row;    /* [n_nodes + 1] rows of children in the states leaving */
+    int64_t *origin_of;    /* [n_nodes] of a child */
+    int64_t *query_rows;   /* [group_rows] rows of the group whose queries are needed */
+    const tap_row_set **child_needs; /* [n_nodes] */
     tap_attend_args *args;
     tap_head_receipt *receipts; /* [n_nodes][n_heads] */
-    float *copy;                /* [group_rows][d] rows of edited sources, or NULL */
+    float
+        *copy; /* [group_rows][d] rows of origins that are not read in place, or NULL */
 } frame;
-
-int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
-{
-    const tap_item *it = &job->items[item];
-    if (stack == TAP_VISION) {
-        const tap_vision_spec *v = &job->model->spec.vision;
-        return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
-    }
-    const tap_sequence *s = it->sequence;
-    const int64_t least = job->least_rows ? job->least_rows[item] : 0;
-    int64_t n =
-        job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
-    if (it->read && !job->options->skip_nothing) {
-        assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
-        n = it->read[it->n_read - 1] + 1;
-    }
-    return least > n ? least : n;
-}
 
 bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int block)
 {
@@ -60,57 +37,67 @@ bool tap_sink_wants(const tap_sink *sink, tap_site site, tap_stack stack, int bl
     return (sink->wanted->blocks[stack][site][block / 64] >> (block % 64)) & 1;
 }
 
-bool tap_job_keeps_some(const tap_job *job, tap_stack stack)
+int64_t tap_job_whole_floats(const tap_job *job, tap_stack stack)
 {
-    static const tap_site whole[] = {TAP_SITE_RESID_PRE, TAP_SITE_ATTN_IN, TAP_SITE_K,
-                                     TAP_SITE_V, TAP_SITE_RESID_POST};
-    const int last = job->depth[stack] - 1;
-    if (stack != TAP_LM || last < 0 || job->options->skip_nothing || job->edits)
-        return false;
-    for (int site = 0; site < TAP_N_SITES; site++) {
-        bool works = false; /* with rows left out */
-        for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-            works |= (int)whole[i] == site;
-        if (!works && tap_sink_wants(job->sink, (tap_site)site, stack, last))
-            return false;
-    }
-    for (int64_t i = 0; i < job->n_items; i++) {
-        if (!job->items[i].read)
-            return false;
-        for (int64_t c = 0; c < job->n_conditions; c++) {
-            const tap_plan *plan = job->items[i].plans[c];
-            const tap_block_plan *block = plan ? &plan->blocks[stack][last] : NULL;
-            if (block && block->edges && block->edges->frozen)
-                return false;
+    const tap_stack_spec *s = stack == TAP_VISION ? &job->model->spec.vision.stack
+                                                  : &job->model->spec.lm.stack;
+    const int64_t d_q = (int64_t)s->n_heads * s->d_head;
+
+    const struct {
+        tap_site site;
+        int64_t d;
+    } wide[] = {{TAP_SITE_Q, d_q}, {TAP_SITE_Z, d_q}, {TAP_SITE_MLP_ACT, s->d_mlp}};
+
+    int64_t most = 0, d = s->d_model;
+    for (int64_t i = 0; job->needs && i < job->n_items; i++)
+        for (int64_t l = 0; l < job->n_conditions * (job->depth[stack] + 1); l++) {
+            const tap_row_set *set = tap_job_lane_needs(
+                job, stack, i * job->n_conditions + l / (job->depth[stack] + 1),
+                (int)(l % (job->depth[stack] + 1)));
+            const int64_t n = set->rows ? tap_job_rows(job, stack, i) : 0;
+            most = n > most ? n : most;
         }
-    }
-    return true;
+    for (int b = 0; b < job->depth[stack]; b++)
+        for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+            if (wide[i].d > d && tap_sink_wants(job->sink, wide[i].site, stack, b))
+                d = wide[i].d;
+    return most * d;
 }
 
-int64_t tap_pass_spans(tap_span *out, const tap_pass *pass, const tap_level *level)
+tap_status tap_pass_spans(tap_span *out, const tap_pass *pass, int depth,
+                          tap_error *err)
 {
+    const tap_level *level = &pass->tree->levels[depth];
     int64_t row = 0;
     for (int64_t i = 0; i < level->n_nodes; i++) {
         const tap_node *node = &level->nodes[i];
         const int64_t *lanes = level->lanes + node->first_lane;
-        const int64_t item = lanes[0] / pass->job->n_conditions;
-        const int64_t n_rows = tap_job_rows(pass->job, pass->stack, item);
-        out[i] = (tap_span){.item = item,
+        const tap_row_set *needs = NULL;
+        TAP_TRY(tap_job_needs(&needs, pass->job, pass->stack, lanes, node->n_lanes,
+                              depth, err));
+        out[i] = (tap_span){.item = lanes[0] / pass->job->n_conditions,
                             .lanes = lanes,
                             .n_lanes = node->n_lanes,
                             .row = row,
-                            .n_rows = n_rows};
-        row += n_rows;
+                            .n_rows = needs->n,
+                            .needs = needs};
+        row += needs->n;
     }
-    return row;
+    return TAP_OK;
 }
 
-/* What happens to these rows in the block in hand; NULL: nothing. */
+/* What the first of some lanes does in a block of a stack; NULL: nothing. */
+static const tap_block_plan *plan_of(const tap_job *job, tap_stack stack, int block,
+                                     const int64_t *lanes)
+{
+    const tap_plan *plan =
+        job->items[lanes[0] / job->n_conditions].plans[lanes[0] % job->n_conditions];
+    return plan && block >= 0 ? &plan->blocks[stack][block] : NULL;
+}
+
 static const tap_block_plan *block_plan(const tap_pass *pass, const tap_span *span)
 {
-    const int64_t n = pass->job->n_conditions;
-    const tap_plan *plan = pass->job->items[span->item].plans[span->lanes[0] % n];
-    return plan && pass->block >= 0 ? &plan->blocks[pass->stack][pass->block] : NULL;
+    return plan_of(pass->job, pass->stack, pass->block, span->lanes);
 }
 
 bool tap_job_edits(const tap_job *job)
@@ -140,6 +127,21 @@ void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows)
     pass->block = -1;
 }
 
+/* The sink gets a state from its first row to its last; rows that were not computed are
+ * NaN, so they cannot be read by mistake. */
+static void spread(const tap_pass *pass, const tap_span *span, int64_t n_rows,
+                   const float *values, int64_t d)
+{
+    for (int64_t t = 0; t < n_rows; t++) {
+        const int32_t r = span->needs->place_of[t];
+        float *to = pass->whole + t * d;
+        if (r >= 0)
+            memcpy(to, values + r * d, (size_t)d * sizeof *to);
+        for (int64_t i = 0; r < 0 && i < d; i++)
+            to[i] = NAN;
+    }
+}
+
 static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site site,
                            int block, const float *values, int64_t d, tap_error *err)
 {
@@ -147,16 +149,21 @@ static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site 
     const int64_t n = tap_job_asked(job, span);
     if (n == 0)
         return TAP_OK;
-    const tap_state state = {.site = site,
-                             .stack = pass->stack,
-                             .block = block,
-                             .item = span->item,
-                             .conditions = job->conditions,
-                             .n_conditions = n,
-                             .first_row = span->first_position,
-                             .n_rows = span->n_rows,
-                             .d = d,
-                             .values = values};
+    tap_state state = {.site = site,
+                       .stack = pass->stack,
+                       .block = block,
+                       .item = span->item,
+                       .conditions = job->conditions,
+                       .n_conditions = n,
+                       .first_row = span->first_position,
+                       .n_rows = span->n_rows,
+                       .d = d,
+                       .values = values};
+    if (span->needs && span->needs->rows) {
+        state.n_rows = tap_job_rows(job, pass->stack, span->item);
+        state.values = pass->whole;
+        spread(pass, span, state.n_rows, values, d);
+    }
     return job->sink->put(job->sink->owner, &state, err);
 }
 
@@ -164,8 +171,9 @@ tap_status tap_pass_at(tap_pass *pass, tap_site site, float *values, int64_t d,
                        tap_error *err)
 {
     const bool wanted = tap_sink_wants(pass->job->sink, site, pass->stack, pass->block);
+    const bool queries = site == TAP_SITE_Q && pass->query_spans;
     for (int64_t i = 0; i < pass->n_spans; i++) {
-        const tap_span *span = &pass->spans[i];
+        const tap_span *span = queries ? &pass->query_spans[i] : &pass->spans[i];
         float *rows = values + span->row * d;
         if (pass->job->edits || pass->n_captures > 0)
             TAP_TRY(tap_pass_edit(pass, span, site, rows, d, err));
@@ -184,30 +192,56 @@ static tap_status flush(const tap_pass *pass, int block, tap_error *err)
     return TAP_OK;
 }
 
-/* The sources of a block: children of one parent that are edited alike before attention. */
-static int64_t find_sources(frame *f, const tap_pass *pass, const tap_span *parents)
+tap_status tap_job_origins(tap_origin *out, int64_t *n, const tap_job *job,
+                           tap_stack stack, const tap_tree *tree, int block,
+                           tap_error *err)
 {
-    const tap_level *to = &pass->tree->levels[pass->block + 1];
-    int64_t n = 0;
+    const tap_level *to = &tree->levels[block + 1];
+    *n = 0;
     for (int64_t c = 0; c < to->n_nodes; c++) {
-        const tap_span *parent = &parents[to->nodes[c].parent];
-        const tap_span child = {.item = parent->item,
-                                .lanes = to->lanes + to->nodes[c].first_lane};
-        const tap_block_plan *plan = block_plan(pass, &child);
-        const bool edited = tap_plan_edits_before(plan, TAP_SITE_SCORES);
-        f->child_row[c + 1] = f->child_row[c] + parent->n_rows;
-        if (c > 0 && !edited && !f->sources[n - 1].edited &&
-            to->nodes[c].parent == to->nodes[c - 1].parent) {
-            f->sources[n - 1].n_children++;
+        const tap_node *node = &to->nodes[c];
+        const int64_t *lanes = to->lanes + node->first_lane;
+        const bool edited =
+            tap_plan_edits_before(plan_of(job, stack, block, lanes), TAP_SITE_SCORES);
+        tap_origin *last = *n > 0 ? &out[*n - 1] : NULL;
+        if (last && !edited && !last->edited && node->parent == last->parent) {
+            last->n_children++; /* lanes of neighbours stand side by side */
+            last->n_lanes += node->n_lanes;
             continue;
         }
-        f->sources[n++] = (source){.row = parent->row,
-                                   .n_rows = parent->n_rows,
+        out[(*n)++] = (tap_origin){.item = lanes[0] / job->n_conditions,
+                                   .parent = node->parent,
                                    .first_child = c,
                                    .n_children = 1,
+                                   .lanes = lanes,
+                                   .n_lanes = node->n_lanes,
                                    .edited = edited};
     }
-    return n;
+    for (int64_t i = 0; i < *n; i++) {
+        TAP_TRY(tap_job_needs(&out[i].needs, job, stack, out[i].lanes, out[i].n_lanes,
+                              block, err));
+        TAP_TRY(tap_job_needs(&out[i].queries, job, stack, out[i].lanes, out[i].n_lanes,
+                              block + 1, err));
+    }
+    return TAP_OK;
+}
+
+/* Where a row that is in the set stands in it. */
+static int64_t row_in(const tap_row_set *set, int64_t place)
+{
+    return set->rows ? set->place_of[place] : place;
+}
+
+/* Rows `set` from those of a larger set `from` at x. */
+static void copy_rows(float *to, const tap_row_set *set, const float *x,
+                      const tap_row_set *from, int64_t d)
+{
+    if (set == from || !set->rows) { /* the first n of one are those of the other */
+        memcpy(to, x, (size_t)(set->n * d) * sizeof *to);
+        return;
+    }
+    for (int64_t r = 0; r < set->n; r++)
+        memcpy(to + r * d, x + row_in(from, set->rows[r]) * d, (size_t)d * sizeof *to);
 }
 
 static void set_spans(tap_pass *pass, tap_span *spans, int64_t n)
@@ -284,6 +318,7 @@ static tap_status put_maps(const tap_pass *pass, const tap_span *span,
         tap_span rows = *span;
         rows.n_rows = n;
         rows.first_position = row;
+        rows.needs = NULL;
         if (tap_sink_wants(job->sink, TAP_SITE_SCORES, pass->stack, pass->block))
             TAP_TRY(put_span(pass, &rows, TAP_SITE_SCORES, pass->block, pass->scores, d,
                              err));
@@ -294,10 +329,24 @@ static tap_status put_maps(const tap_pass *pass, const tap_span *span,
     return TAP_OK;
 }
 
-/* Attention of the children in spans [pass->n_spans]; from[i] is the row of child i's
- * source in k and v, query[i] in q. */
-static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
-                         const int64_t *query, tap_error *err)
+/* Queries of a child that needs fewer than its origin has, moved to where their z will
+ * stand: attention reads a query before it writes there. */
+static const float *move_queries(const tap_pass *pass, const tap_span *span,
+                                 const tap_origin *origin)
+{
+    const int64_t d = (int64_t)pass->spec->n_heads * pass->spec->d_head;
+    const float *q = pass->q + origin->query * d;
+    float *to = pass->z + span->row * d;
+    if (span->needs == origin->queries)
+        return q;
+    for (int64_t r = 0; r < span->n_rows; r++)
+        memcpy(to + r * d, q + row_in(origin->queries, tap_span_place(span, r)) * d,
+               (size_t)d * sizeof *to);
+    return to;
+}
+
+/* Attention of the children first .. first + n_spans, which are the spans in hand. */
+static tap_status attend(tap_pass *pass, frame *f, int64_t first, tap_error *err)
 {
     const tap_job *job = pass->job;
     const tap_stack_spec *s = pass->spec;
@@ -306,11 +355,14 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
     memset(f->receipts, 0, (size_t)(pass->n_spans * s->n_heads) * sizeof *f->receipts);
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const tap_span *span = &pass->spans[i];
+        const tap_origin *origin = &f->origins[f->origin_of[first + i]];
+        const tap_row_set *keys = origin->needs;
         const tap_block_plan *plan = block_plan(pass, span);
         f->args[i] = (tap_attend_args){
             .n_q = span->n_rows,
-            .n_k = tap_job_rows(job, pass->stack, span->item),
-            .rows = pass->kept ? job->items[span->item].read : NULL,
+            .n_k = keys->rows ? tap_job_rows(job, pass->stack, span->item) : keys->n,
+            .rows = span->needs->rows,
+            .key_rows = keys->place_of,
             .n_heads = s->n_heads,
             .n_kv_heads = s->n_kv_heads,
             .d_head = s->d_head,
@@ -318,9 +370,9 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
             .segment =
                 pass->stack == TAP_LM ? 0 : tap_vision_rows(&job->model->spec.vision),
             .scale = (float)(1.0 / sqrt((double)s->d_head)),
-            .q = pass->q + query[i] * d_q,
-            .k = pass->k + from[i] * d_kv,
-            .v = pass->v + from[i] * d_kv,
+            .q = move_queries(pass, span, origin),
+            .k = pass->k + origin->row * d_kv,
+            .v = pass->v + origin->row * d_kv,
             .stride_q = d_q,
             .stride_kv = d_kv,
             .edges = plan && !TAP_PLANTED(TAP_BUG_MASK_IGNORED) ? plan->edges : NULL,
@@ -342,44 +394,7 @@ static tap_status attend(tap_pass *pass, frame *f, const int64_t *from,
     return TAP_OK;
 }
 
-/* Rows of a child from its source's rows at x: all, or those that are read. */
-static void copy_rows(float *to, const float *x, const tap_pass *pass,
-                      const tap_span *child)
-{
-    const size_t d = (size_t)pass->spec->d_model;
-    if (!pass->kept)
-        memcpy(to, x, (size_t)child->n_rows * d * sizeof *to);
-    for (int64_t r = 0; pass->kept && r < child->n_rows; r++)
-        memcpy(to + (size_t)r * d,
-               x + (size_t)pass->job->items[child->item].read[r] * d, d * sizeof *to);
-}
-
-/* The children's rows that are read move to their places in whole states, from the last
- * to the first; rows that nobody reads become NaN. */
-static void spread_rows(float *rows, const frame *f, tap_pass *pass, int64_t first)
-{
-    const int64_t d = pass->spec->d_model;
-    for (int64_t i = pass->n_spans - 1; i >= 0; i--) {
-        tap_span *span = &f->spans[i];
-        const int64_t *read = pass->job->items[span->item].read;
-        const int64_t row = f->child_row[first + i] - f->child_row[first];
-        const int64_t n = f->child_row[first + i + 1] - f->child_row[first + i];
-        int64_t r = span->n_rows;
-        for (int64_t t = n - 1; t >= 0; t--) {
-            float *to = rows + (row + t) * d;
-            if (r > 0 && read[r - 1] == t)
-                memmove(to, rows + (span->row + --r) * d, (size_t)d * sizeof *to);
-            else
-                for (int64_t k = 0; k < d && row + t >= span->row + r; k++)
-                    to[k] = NAN;
-        }
-        span->row = row;
-        span->n_rows = n;
-    }
-    set_spans(pass, f->spans, pass->n_spans);
-}
-
-/* Children first .. first + n of sources whose rows begin at x; from[c] says where. */
+/* Children first .. first + n of origins whose rows begin at x. */
 static tap_status run_children(tap_pass *pass, frame *f, const tap_block_halves *halves,
                                const float *x, float *to_states, int64_t first,
                                int64_t n, tap_error *err)
@@ -387,86 +402,83 @@ static tap_status run_children(tap_pass *pass, frame *f, const tap_block_halves 
     const tap_level *to = &pass->tree->levels[pass->block + 1];
     const int64_t d = pass->spec->d_model;
     float *rows = to_states + f->child_row[first] * d;
-    for (int64_t i = 0, row = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++) {
         const tap_node *node = &to->nodes[first + i];
-        const int64_t *lanes = to->lanes + node->first_lane;
-        const int64_t item = lanes[0] / pass->job->n_conditions;
-        const int64_t n_rows =
-            pass->kept ? pass->job->items[item].n_read
-                       : f->child_row[first + i + 1] - f->child_row[first + i];
-        f->spans[i] = (tap_span){.item = item,
-                                 .lanes = lanes,
+        const tap_origin *origin = &f->origins[f->origin_of[first + i]];
+        const tap_row_set *needs = f->child_needs[first + i];
+        f->spans[i] = (tap_span){.item = origin->item,
+                                 .lanes = to->lanes + node->first_lane,
                                  .n_lanes = node->n_lanes,
-                                 .row = row,
-                                 .n_rows = n_rows};
-        copy_rows(rows + row * d, x + f->child_from[first + i] * d, pass, &f->spans[i]);
-        row += n_rows;
+                                 .row = f->child_row[first + i] - f->child_row[first],
+                                 .n_rows = needs->n,
+                                 .needs = needs};
+        copy_rows(rows + f->spans[i].row * d, needs, x + origin->row * d, origin->needs,
+                  d);
     }
     set_spans(pass, f->spans, n);
-    TAP_TRY(attend(pass, f, f->child_from + first, f->child_query + first, err));
+    TAP_TRY(attend(pass, f, first, err));
     TAP_TRY(halves->finish(pass, rows, err));
-    if (pass->kept)
-        spread_rows(rows, f, pass, first);
     return tap_pass_at(pass, TAP_SITE_RESID_POST, rows, d, err);
 }
 
-/* Which rows of the sources in hand are read, and where their queries will stand. */
-static void find_kept(tap_pass *pass, frame *f, int64_t first, int64_t n)
+/* Which rows of the origins in hand are asked as queries, and where these will stand. */
+static void find_queries(tap_pass *pass, frame *f, tap_origin *origins, int64_t n)
 {
-    pass->n_kept = 0;
+    bool all = true;
+    pass->n_queries = 0;
     for (int64_t i = 0; i < n; i++) {
-        const source *s = &f->sources[first + i];
-        const tap_item *item = &pass->job->items[f->spans[i].item];
-        for (int64_t c = 0; c < s->n_children; c++)
-            f->child_query[s->first_child + c] = pass->n_kept;
-        for (int64_t r = 0; r < item->n_read; r++)
-            f->kept[pass->n_kept++] = f->spans[i].row + item->read[r];
+        tap_origin *o = &origins[i];
+        all &= o->queries == o->needs;
+        o->query = pass->n_queries;
+        f->query_spans[i] = f->spans[i];
+        f->query_spans[i].row = o->query;
+        f->query_spans[i].n_rows = o->queries->n;
+        f->query_spans[i].needs = o->queries;
+        for (int64_t r = 0; r < o->queries->n; r++)
+            f->query_rows[pass->n_queries++] =
+                o->row + row_in(o->needs, tap_span_place(&f->query_spans[i], r));
     }
+    pass->query_rows = all ? NULL : f->query_rows;
+    pass->query_spans = all ? NULL : f->query_spans;
 }
 
-/* Sources first .. first + n, all of whose rows fit the scratch. */
-static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *halves,
-                            float *states, float *to_states, int64_t first, int64_t n,
-                            tap_error *err)
+/* Whether an origin's rows are those of its parent, unchanged: then they are read there. */
+static bool in_place(const tap_origin *origin, const tap_span *parents)
 {
-    const tap_level *to = &pass->tree->levels[pass->block + 1];
+    return !origin->edited && origin->needs == parents[origin->parent].needs;
+}
+
+/* Origins first .. first + n, all of whose rows fit the scratch. */
+static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *halves,
+                            const tap_span *parents, float *states, float *to_states,
+                            int64_t first, int64_t n, tap_error *err)
+{
     const int64_t d = pass->spec->d_model;
-    float *x = states + f->sources[first].row * d;
-    bool copied = false;
-    for (int64_t i = 0; i < n; i++)
-        copied |= f->sources[first + i].edited;
-    int64_t row = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const source *s = &f->sources[first + i];
-        const tap_node *node = &to->nodes[s->first_child];
-        int64_t n_lanes = 0;
-        for (int64_t c = 0; c < s->n_children; c++) {
-            n_lanes += to->nodes[s->first_child + c].n_lanes;
-            f->child_from[s->first_child + c] = f->child_query[s->first_child + c] =
-                row;
-        }
-        f->spans[i] =
-            (tap_span){.item = to->lanes[node->first_lane] / pass->job->n_conditions,
-                       .lanes = to->lanes + node->first_lane,
-                       .n_lanes = n_lanes,
-                       .row = row,
-                       .n_rows = s->n_rows};
-        if (copied)
-            memcpy(f->copy + row * d, states + s->row * d,
-                   (size_t)(s->n_rows * d) * sizeof *states);
-        row += s->n_rows;
+    tap_origin *origins = f->origins + first;
+    const bool stay = in_place(origins, parents);
+    float *x = stay ? states + parents[origins->parent].row * d : f->copy;
+    for (int64_t i = 0, row = 0; i < n; i++) {
+        tap_origin *o = &origins[i];
+        const tap_span *parent = &parents[o->parent];
+        o->row = row;
+        f->spans[i] = (tap_span){.item = o->item,
+                                 .lanes = o->lanes,
+                                 .n_lanes = o->n_lanes,
+                                 .row = row,
+                                 .n_rows = o->needs->n,
+                                 .needs = o->needs};
+        if (!stay)
+            copy_rows(x + row * d, o->needs, states + parent->row * d, parent->needs,
+                      d);
+        row += o->needs->n;
     }
-    if (copied)
-        x = f->copy;
     set_spans(pass, f->spans, n);
-    if (pass->kept)
-        find_kept(pass, f, first, n);
+    find_queries(pass, f, origins, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_RESID_PRE, x, d, err));
     TAP_TRY(halves->project(pass, x, err));
 
-    const int64_t begin = f->sources[first].first_child;
-    const int64_t end =
-        f->sources[first + n - 1].first_child + f->sources[first + n - 1].n_children;
+    const int64_t begin = origins[0].first_child;
+    const int64_t end = origins[n - 1].first_child + origins[n - 1].n_children;
     for (int64_t c = begin, m; c < end; c += m) {
         for (m = 1; c + m < end &&
                     f->child_row[c + m + 1] - f->child_row[c] <= pass->group_rows;)
@@ -476,24 +488,50 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
     return TAP_OK;
 }
 
+/* Origins and children of the block in hand, and where the children's rows go. */
+static tap_status plan_block(int64_t *n_origins, frame *f, const tap_pass *pass,
+                             tap_error *err)
+{
+    const tap_level *to = &pass->tree->levels[pass->block + 1];
+    TAP_TRY(tap_job_origins(f->origins, n_origins, pass->job, pass->stack, pass->tree,
+                            pass->block, err));
+    for (int64_t i = 0; i < *n_origins; i++)
+        for (int64_t c = 0; c < f->origins[i].n_children; c++)
+            f->origin_of[f->origins[i].first_child + c] = i;
+    for (int64_t c = 0; c < to->n_nodes; c++) {
+        const tap_node *node = &to->nodes[c];
+        TAP_TRY(tap_job_needs(&f->child_needs[c], pass->job, pass->stack,
+                              to->lanes + node->first_lane, node->n_lanes,
+                              pass->block + 1, err));
+        f->child_row[c + 1] = f->child_row[c] + f->child_needs[c]->n;
+    }
+    return TAP_OK;
+}
+
 static tap_status run_block(tap_pass *pass, frame *f, const tap_block_halves *halves,
                             const tap_span *parents, float *states, float *to_states,
                             tap_error *err)
 {
-    const int64_t n_sources = find_sources(f, pass, parents);
-    for (int64_t i = 0, m; i < n_sources; i += m) {
-        int64_t rows = f->sources[i].n_rows;
-        for (m = 1; i + m < n_sources; m++) {
-            const source *s = &f->sources[i + m];
-            /* unedited sources are read in place, so they must stand side by side */
-            const bool apart = s->edited != f->sources[i].edited ||
-                               (!s->edited && s->row != f->sources[i].row + rows);
-            if (apart || rows + s->n_rows > pass->group_rows)
+    int64_t n = 0;
+    TAP_TRY(plan_block(&n, f, pass, err));
+    for (int64_t i = 0, m; i < n; i += m) {
+        const tap_origin *o = &f->origins[i];
+        const bool stay = in_place(o, parents);
+        int64_t rows = o->needs->n;
+        for (m = 1; i + m < n; m++) {
+            const tap_origin *next = o + m;
+            /* rows that are read in place must stand side by side */
+            const bool apart =
+                in_place(next, parents) != stay ||
+                (stay && parents[next->parent].row != parents[o->parent].row + rows);
+            if (apart || rows + next->needs->n > pass->group_rows)
                 break;
-            rows += s->n_rows;
+            rows += next->needs->n;
         }
-        TAP_TRY(run_group(pass, f, halves, states, to_states, i, m, err));
+        TAP_TRY(run_group(pass, f, halves, parents, states, to_states, i, m, err));
     }
+    pass->query_spans = NULL;
+    pass->query_rows = NULL;
     return flush(pass, pass->block, err);
 }
 
@@ -520,13 +558,14 @@ static tap_status alloc_frame(frame *f, const tap_pass *pass, bool edited,
 {
     tap_arena *arena = &pass->job->arena;
     const size_t n = (size_t)pass->tree->n_lanes;
-    TAP_TRY(tap_arena_take(&f->sources, arena, n, sizeof *f->sources, err));
+    TAP_TRY(tap_arena_take(&f->origins, arena, n, sizeof *f->origins, err));
     TAP_TRY(tap_arena_take(&f->spans, arena, n, sizeof *f->spans, err));
+    TAP_TRY(tap_arena_take(&f->query_spans, arena, n, sizeof *f->query_spans, err));
     TAP_TRY(tap_arena_take(&f->child_row, arena, n + 1, sizeof *f->child_row, err));
-    TAP_TRY(tap_arena_take(&f->child_from, arena, n, sizeof *f->child_from, err));
-    TAP_TRY(tap_arena_take(&f->child_query, arena, n, sizeof *f->child_query, err));
-    TAP_TRY(tap_arena_take(&f->kept, arena, (size_t)pass->group_rows, sizeof *f->kept,
-                           err));
+    TAP_TRY(tap_arena_take(&f->origin_of, arena, n, sizeof *f->origin_of, err));
+    TAP_TRY(tap_arena_take(&f->child_needs, arena, n, sizeof *f->child_needs, err));
+    TAP_TRY(tap_arena_take(&f->query_rows, arena, (size_t)pass->group_rows,
+                           sizeof *f->query_rows, err));
     TAP_TRY(tap_arena_take(&f->args, arena, n, sizeof *f->args, err));
     TAP_TRY(tap_arena_take(&f->receipts, arena, n * (size_t)pass->spec->n_heads,
                            sizeof *f->receipts, err));
@@ -547,11 +586,9 @@ tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves, float **
     TAP_TRY(tap_arena_take(&parents, &job->arena, (size_t)pass->tree->n_lanes,
                            sizeof *parents, err));
     TAP_TRY(alloc_frame(&f, pass, job->edits, err));
-    const bool keeps = tap_job_keeps_some(job, pass->stack);
     for (pass->block = 0; pass->block < pass->tree->n_blocks; pass->block++) {
-        (void)tap_pass_spans(parents, pass, &pass->tree->levels[pass->block]);
+        TAP_TRY(tap_pass_spans(parents, pass, pass->block, err));
         fetch_block(pass, pass->block + 1);
-        pass->kept = keeps && pass->block == pass->tree->n_blocks - 1 ? f.kept : NULL;
         const size_t before = tap_arena_mark(&job->arena);
         TAP_TRY(tap_pass_listen(pass, TAP_STAGE_VISION, err));
         TAP_TRY(run_block(pass, &f, halves, parents, *states, *spare, err));
@@ -566,7 +603,7 @@ tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves, float **
     if (end < pass->spec->n_blocks &&
         tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, pass->stack, end)) {
         const tap_level *level = &pass->tree->levels[end];
-        (void)tap_pass_spans(parents, pass, level);
+        TAP_TRY(tap_pass_spans(parents, pass, end, err));
         for (int64_t i = 0; i < level->n_nodes; i++)
             TAP_TRY(put_span(pass, &parents[i], TAP_SITE_RESID_PRE, end,
                              *states + parents[i].row * pass->spec->d_model,
@@ -634,5 +671,9 @@ tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
         TAP_TRY(tap_arena_take(&pass->scores, &job->arena, 1, map, err));
     if (pattern)
         TAP_TRY(tap_arena_take(&pass->pattern, &job->arena, 1, map, err));
+    const int64_t whole = tap_job_whole_floats(job, stack);
+    if (whole > 0)
+        TAP_TRY(tap_arena_take(&pass->whole, &job->arena, (size_t)whole, sizeof(float),
+                               err));
     return TAP_OK;
 }

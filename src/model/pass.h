@@ -10,16 +10,33 @@
 #include "hook/tree.h"
 #include "model/run.h"
 
+/* Rows of a sequence that are computed, the others are not. */
+typedef struct tap_row_set {
+    int64_t n;
+    const int64_t *rows; /* [n] places in the sequence, ascending; NULL: the first n */
+    const int32_t *place_of; /* [tap_job_rows] index in rows, -1: none; NULL as rows */
+} tap_row_set;
+
 /* Rows of one state in the current buffer. */
 typedef struct tap_span {
     int64_t item;
     const int64_t *lanes; /* [n_lanes]: lane = item * n_conditions + condition */
     int64_t n_lanes;
     int64_t row, n_rows;    /* in the current buffer */
-    int64_t first_position; /* place of the first row in the sequence */
+    int64_t first_position; /* place of the first row in the sequence; without a set */
+    const tap_row_set *needs; /* which rows these are; NULL: one after the other */
 } tap_span;
 
+/* The place in the sequence of row r of a span. */
+static inline int64_t tap_span_place(const tap_span *span, int64_t r)
+{
+    return span->needs && span->needs->rows ? span->needs->rows[r]
+                                            : span->first_position + r;
+}
+
 enum { TAP_GROUP_ROWS = 2048 }; /* default: rows that go through a block at once */
+
+typedef struct tap_needs tap_needs; /* rows.c */
 
 /* What all passes of a run share. */
 typedef struct tap_job {
@@ -33,11 +50,13 @@ typedef struct tap_job {
     const tap_sink *sink;
     tap_receipts *receipts;  /* may be NULL */
     int depth[TAP_N_STACKS]; /* blocks to run */
-    bool edits;              /* some plan edits states: then all rows are run */
+    bool edits;              /* some plan edits states */
+    tap_needs *needs;        /* which rows are computed; NULL: all */
     int64_t n_asked; /* conditions of the caller; more lanes are run beside them */
     int32_t *condition_of; /* [n_items][n_conditions] the caller's condition of a lane,
                                 -1: none; NULL: lane = condition */
-    int64_t *least_rows;   /* [n_items] decoder rows that edits read; NULL: none */
+    int64_t *least_rows;   /* [n_items] decoder rows up to the last that edits read, or
+                            NULL */
     tap_item *own_items;   /* [n_items] when lanes were added or sorted */
     const tap_plan **own_plans; /* [n_items][n_conditions] */
     int32_t *conditions;        /* [n_conditions] scratch for tap_state */
@@ -65,9 +84,10 @@ typedef struct tap_pass {
     const tap_span *spans;
     int64_t n_spans, n_rows;
     tap_span single; /* see tap_pass_single */
-    /* when the block computes only the rows that are read: those of the group; else NULL */
-    const int64_t *kept;
-    int64_t n_kept;
+    /* when fewer rows leave the block than enter it: those whose queries are needed */
+    const tap_span *query_spans; /* [n_spans] their rows in q; NULL: all rows */
+    const int64_t *query_rows;   /* [n_queries] rows of the group */
+    int64_t n_queries;
     float *cos, *sin; /* [group_rows][d_head / 2], decoder only */
     /* scratch, each [group_rows][...] */
     float *normed;           /* d_model */
@@ -77,13 +97,15 @@ typedef struct tap_pass {
     float *up, *gate;        /* d_mlp; gate for the decoder only */
     float *scores, *pattern; /* [n_heads][TAP_MAP_ROWS][n_tok] when wanted */
     float *made;             /* [rows of a state][widest site]: edits in the making */
-    tap_capture *captures;   /* [n_captures] of the block or stage in hand */
+    float *whole; /* [rows of a state][widest site wanted] rows in their places, for the
+                     sink; NULL when all rows are computed */
+    tap_capture *captures; /* [n_captures] of the block or stage in hand */
     int64_t n_captures;
 } tap_pass;
 
 /* The two halves of a block; each stack has its own pair.
- * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass; q of the rows
- *          kept alone, one after the other, when the decoder keeps some.
+ * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass; q of the
+ *          query_rows alone where there are such.
  * finish:  z of the pass, x [n_rows][d] = resid_pre on entry, resid_post on return; that
  *          site is fired by tap_pass_run. */
 typedef struct tap_block_halves {
@@ -94,8 +116,36 @@ typedef struct tap_block_halves {
 /* Rows of one state of an item in a stack. */
 int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item);
 
-/* Whether the last block of the stack computes only the rows that are read. */
-bool tap_job_keeps_some(const tap_job *job, tap_stack stack);
+/* rows.c: which rows of each lane's state at each depth must be computed, so that every row
+ * that is read has the bits it would have if all were. */
+TAP_NODISCARD tap_status tap_job_find_needs(tap_job *job, tap_error *err);
+void tap_job_needs_clear(tap_job *job);
+const tap_row_set *tap_job_lane_needs(const tap_job *job, tap_stack stack, int64_t lane,
+                                      int depth);
+/* *out = what some lanes of one item need together. */
+TAP_NODISCARD tap_status tap_job_needs(const tap_row_set **out, const tap_job *job,
+                                       tap_stack stack, const int64_t *lanes,
+                                       int64_t n_lanes, int depth, tap_error *err);
+
+/* A state entering a block, with the children that share its queries and keys. */
+typedef struct tap_origin {
+    int64_t item, parent; /* node one depth up */
+    int64_t first_child, n_children;
+    const int64_t *lanes; /* [n_lanes] of all its children */
+    int64_t n_lanes;
+    const tap_row_set *needs, *queries; /* rows that enter, rows that leave */
+    bool edited;        /* an edit before attention gives it rows of its own */
+    int64_t row, query; /* where its rows, and those of q, begin in the group in hand */
+} tap_origin;
+
+/* The origins in a block: children of one parent that are edited alike before attention.
+ * out [n_lanes of the tree]. */
+TAP_NODISCARD tap_status tap_job_origins(tap_origin *out, int64_t *n,
+                                         const tap_job *job, tap_stack stack,
+                                         const tap_tree *tree, int block,
+                                         tap_error *err);
+/* Numbers of pass->whole; 0: all rows are computed. */
+int64_t tap_job_whole_floats(const tap_job *job, tap_stack stack);
 
 /* A site: applies the edits of the spans' plans to values [n_rows][d], then hands each
  * span's rows to the sink if it wants them. values is written to only by edits. */
@@ -111,8 +161,9 @@ TAP_NODISCARD tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *ha
 TAP_NODISCARD tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,
                                        const tap_tree *tree, tap_error *err);
 
-/* Spans of all nodes of a level, rows one after the other. out [n_nodes]; returns rows. */
-int64_t tap_pass_spans(tap_span *out, const tap_pass *pass, const tap_level *level);
+/* Spans of all nodes at a depth, rows one after the other. out [n_nodes]. */
+TAP_NODISCARD tap_status tap_pass_spans(tap_span *out, const tap_pass *pass, int depth,
+                                        tap_error *err);
 
 /* Makes one span, its rows at the start of the buffer, the group in hand, outside blocks. */
 void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows);
@@ -166,6 +217,7 @@ typedef struct tap_run_size {
     int64_t n_slots;                  /* of the largest layout */
     bool maps[TAP_N_STACKS];          /* scores or pattern are wanted */
     bool edits;
+    int64_t whole_floats[TAP_N_STACKS];
     size_t
         edit_bytes[TAP_N_STACKS]; /* edits in the making, states read of other lanes */
 } tap_run_size;
@@ -193,7 +245,4 @@ TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out,
                                       tap_error *err);
 TAP_NODISCARD tap_status tap_lm_logits(tap_pass *pass, const float *state,
                                        const tap_span *span, tap_error *err);
-/* cos and sin rows for the spans of the pass, by the position of each row. */
-void tap_lm_rope(tap_pass *pass);
-
 #endif

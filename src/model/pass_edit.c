@@ -132,6 +132,14 @@ static bool has_lane(const tap_span *span, int64_t lane)
     return false;
 }
 
+/* Rows of the sequence, from the span's first on, of which it holds all or some. */
+static int64_t n_covered(const tap_pass *pass, const tap_span *span)
+{
+    return span->needs && span->needs->rows
+               ? tap_job_rows(pass->job, pass->stack, span->item)
+               : span->n_rows;
+}
+
 /* Copies the rows of a source that passes the site. */
 static void keep(const tap_pass *pass, const tap_span *span, tap_site site,
                  const float *rows, int64_t d)
@@ -142,9 +150,12 @@ static void keep(const tap_pass *pass, const tap_span *span, tap_site site,
             !has_lane(span, c->lane))
             continue;
         assert(c->d == d);
+        const int32_t *place_of = span->needs ? span->needs->place_of : NULL;
+        const int64_t n_rows = n_covered(pass, span);
         for (int64_t r = 0; r < c->n_rows; r++) {
-            const int64_t row = c->edit ? c->edit->rows[r] : r;
-            if (row < span->n_rows)
+            const int64_t t = c->edit ? c->edit->rows[r] : r;
+            const int64_t row = t >= n_rows ? -1 : place_of ? place_of[t] : t;
+            if (row >= 0)
                 memcpy(c->values + r * d, rows + row * d, (size_t)d * sizeof *rows);
         }
         c->is_kept = true;
@@ -207,7 +218,8 @@ tap_status tap_pass_edit(tap_pass *pass, const tap_span *span, tap_site site,
             TAP_TRY(find_kept(&patches[i], pass, &b->edits[i], span->item, site, err));
     }
     if (any) {
-        TAP_TRY(tap_edit_apply(rows, span->first_position, span->n_rows, d, b->edits,
+        TAP_TRY(tap_edit_apply(rows, span->first_position, n_covered(pass, span),
+                               span->needs ? span->needs->place_of : NULL, d, b->edits,
                                b->n_edits, site, patches, pass->made, &receipt, err));
         note(pass, span, &receipt);
     }

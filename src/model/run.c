@@ -115,18 +115,17 @@ static int stages_needed(tap_job *job)
            tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_VISION, 0);
 }
 
-/* Whether the edges change anything in the query rows that are computed: the first n_rows
- * or, when `read` is not NULL, these. */
-static bool edges_matter(const tap_edges *edges, const int64_t *read, int64_t n_rows)
+/* Whether the edges change anything in the query rows that some lane of the item needs. */
+static bool edges_matter(const tap_edges *edges, const tap_row_set *needs)
 {
-    if (!edges || (!read && edges->n_tok <= n_rows))
-        return edges != NULL;
+    if (!edges)
+        return false;
     if (edges->log_scale || edges->zeroed || edges->uniform || edges->frozen)
         return true;
     const int64_t n_words = tap_bits_words(edges->n_tok);
     for (int c = 0; edges->cut && c < edges->n_classes; c++)
-        for (int64_t r = 0; r < n_rows; r++) {
-            const int64_t t = c * edges->n_tok + (read ? read[r] : r);
+        for (int64_t r = 0; r < needs->n; r++) {
+            const int64_t t = c * edges->n_tok + (needs->rows ? needs->rows[r] : r);
             if (tap_bits_count(edges->cut + t * n_words, n_words) > 0)
                 return true;
         }
@@ -188,52 +187,76 @@ out:
     return status;
 }
 
+/* What the blocks of a stack do to the lanes of an item: hashes [n_conditions][depth]. Edges
+ * count where they touch a row that any lane needs, so lanes that share a state agree on
+ * all of its rows. */
+static tap_status hash_item(uint64_t *hashes, const tap_job *job, tap_stack stack,
+                            int64_t item, tap_error *err)
+{
+    const int64_t n = job->n_conditions, first = item * n;
+    const int depth = job->depth[stack];
+    int64_t *lanes = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_alloc(&lanes, (size_t)n, sizeof *lanes, "a tree", err));
+    for (int64_t c = 0; c < n; c++)
+        lanes[c] = first + c;
+    for (int b = 0; b < depth; b++) {
+        const tap_row_set *needs = NULL;
+        TAP_TRY_OUT(tap_job_needs(&needs, job, stack, lanes, n, b + 1, err));
+        for (int64_t c = 0; c < n; c++) {
+            const tap_plan *plan = job->items[item].plans[c];
+            const tap_block_plan *block = plan ? &plan->blocks[stack][b] : NULL;
+            if (block && (block->n_edits > 0 || edges_matter(block->edges, needs)))
+                hashes[c * depth + b] = block->hash;
+        }
+    }
+out:
+    tap_free(lanes);
+    return status;
+}
+
 /* The tree of a stack over all lanes. roots [n_lanes]; depth blocks. */
 static tap_status grow_tree(tap_tree **out, const tap_job *job, tap_stack stack,
                             uint64_t *roots, tap_error *err)
 {
     const int64_t n_lanes = job->n_items * job->n_conditions;
     const int depth = job->depth[stack];
-    const bool keeps = tap_job_keeps_some(job, stack);
     uint64_t *hashes = NULL;
+    tap_status status = TAP_OK;
     TAP_TRY(tap_alloc(&hashes, (size_t)n_lanes, (size_t)depth * sizeof *hashes,
                       "a tree", err));
-    for (int64_t l = 0; l < n_lanes; l++) {
-        const tap_item *item = &job->items[l / job->n_conditions];
-        const tap_plan *plan = item->plans[l % job->n_conditions];
-        const int64_t n_rows = tap_job_rows(job, stack, l / job->n_conditions);
+    for (int64_t l = 0; l < n_lanes; l++)
         if (job->options->share_nothing ||
             reads_later(job, l, (int)stack, TAP_STAGE_VISION,
                         stack == TAP_VISION ? TAP_STAGE_PROJECTOR : TAP_STAGE_VISION))
             roots[l] = own_root(l);
-        for (int b = 0; plan && b < depth; b++) {
-            const tap_block_plan *block = &plan->blocks[stack][b];
-            const bool some = keeps && b == depth - 1;
-            if (block->n_edits > 0 ||
-                edges_matter(block->edges, some ? item->read : NULL,
-                             some ? item->n_read : n_rows))
-                hashes[l * depth + b] = block->hash;
-        }
-    }
-    const tap_status status = tap_tree_compile(out, n_lanes, roots, depth, hashes, err);
+    for (int64_t i = 0; i < job->n_items; i++)
+        TAP_TRY_OUT(
+            hash_item(hashes + i * job->n_conditions * depth, job, stack, i, err));
+    status = tap_tree_compile(out, n_lanes, roots, depth, hashes, err);
+out:
     tap_free(hashes);
     return status;
 }
 
-/* Rows of the largest level. */
-static int64_t most_rows(const tap_job *job, tap_stack stack, const tap_tree *tree)
+/* *rows of the largest level. */
+static tap_status most_rows(int64_t *rows, const tap_job *job, tap_stack stack,
+                            const tap_tree *tree, tap_error *err)
 {
-    int64_t most = 0;
+    *rows = 0;
     for (int d = 0; d <= tree->n_blocks; d++) {
         const tap_level *level = &tree->levels[d];
-        int64_t rows = 0;
-        for (int64_t i = 0; i < level->n_nodes; i++)
-            rows += tap_job_rows(job, stack,
-                                 level->lanes[level->nodes[i].first_lane] /
-                                     job->n_conditions);
-        most = rows > most ? rows : most;
+        int64_t n = 0;
+        for (int64_t i = 0; i < level->n_nodes; i++) {
+            const tap_row_set *needs = NULL;
+            TAP_TRY(tap_job_needs(&needs, job, stack,
+                                  level->lanes + level->nodes[i].first_lane,
+                                  level->nodes[i].n_lanes, d, err));
+            n += needs->n;
+        }
+        *rows = n > *rows ? n : *rows;
     }
-    return most;
+    return TAP_OK;
 }
 
 static void add_flop(tap_run_cost *cost, double flop, int64_t n_lanes)
@@ -242,36 +265,67 @@ static void add_flop(tap_run_cost *cost, double flop, int64_t n_lanes)
     cost->flop_unshared += flop * (double)n_lanes;
 }
 
-/* Products of a stack's blocks over the nodes of its tree. */
-static void count_blocks(tap_run_cost *cost, const tap_job *job, tap_stack stack,
-                         const tap_tree *tree)
+/* FLOPs of one row of a block in a stack, before and after attention has read its keys. */
+typedef struct row_flop {
+    double keys, query,
+        rest; /* k and v; q; the output, the MLP and, by key, attention */
+    double by_key;
+} row_flop;
+
+static row_flop flop_of(const tap_job *job, tap_stack stack)
 {
     const tap_stack_spec *s = stack == TAP_VISION ? &job->model->spec.vision.stack
                                                   : &job->model->spec.lm.stack;
     const double d = s->d_model, d_q = (double)s->n_heads * s->d_head,
                  d_kv = (double)s->n_kv_heads * s->d_head;
-    const double mlp = (stack == TAP_LM ? 3.0 : 2.0) * s->d_mlp;
-    const bool keeps = tap_job_keeps_some(job, stack);
+    return (row_flop){.keys = 4.0 * d * d_kv,
+                      .query = 2.0 * d * d_q,
+                      .rest =
+                          2.0 * d * (d_q + (stack == TAP_LM ? 3.0 : 2.0) * s->d_mlp),
+                      .by_key = 4.0 * d_q};
+}
+
+/* Keys that a query row meets, on average. */
+static double keys_seen(const tap_job *job, tap_stack stack, int64_t item)
+{
+    return stack == TAP_LM ? 0.5 * (double)tap_job_rows(job, stack, item)
+                           : (double)tap_vision_rows(&job->model->spec.vision);
+}
+
+/* Products of a stack's blocks: of the states of its tree, and of every lane alone. */
+static tap_status count_blocks(tap_run_cost *cost, const tap_job *job, tap_stack stack,
+                               const tap_tree *tree, tap_error *err)
+{
+    const row_flop each = flop_of(job, stack);
+    tap_origin *origins = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_alloc(&origins, (size_t)tree->n_lanes, sizeof *origins, "a tree", err));
     for (int b = 0; b < tree->n_blocks; b++) {
-        const tap_level *levels[] = {&tree->levels[b], &tree->levels[b + 1]};
-        for (int side = 0; side < 2; side++) /* states entering, then leaving */
-            for (int64_t i = 0; i < levels[side]->n_nodes; i++) {
-                const tap_node *node = &levels[side]->nodes[i];
-                const int64_t item =
-                    levels[side]->lanes[node->first_lane] / job->n_conditions;
-                const double n = (double)tap_job_rows(job, stack, item);
-                const bool some = keeps && b == tree->n_blocks - 1;
-                const double kept = some ? (double)job->items[item].n_read : n;
-                const double n_seen = /* keys of a query row, on average */
-                    stack == TAP_LM ? 0.5 * n
-                                    : (double)tap_vision_rows(&job->model->spec.vision);
-                const double meet = 4.0 * n_seen * d_q;
-                add_flop(cost,
-                         side == 0 ? 2.0 * d * (kept * d_q + n * 2.0 * d_kv)
-                                   : kept * (2.0 * d * (d_q + mlp) + meet),
-                         node->n_lanes);
-            }
+        const tap_level *to = &tree->levels[b + 1];
+        int64_t n = 0;
+        TAP_TRY_OUT(tap_job_origins(origins, &n, job, stack, tree, b, err));
+        for (int64_t i = 0; i < n; i++)
+            cost->flop += (double)origins[i].needs->n * each.keys +
+                          (double)origins[i].queries->n * each.query;
+        for (int64_t i = 0; i < to->n_nodes; i++) {
+            const int64_t *lanes = to->lanes + to->nodes[i].first_lane;
+            const tap_row_set *needs = NULL;
+            TAP_TRY_OUT(tap_job_needs(&needs, job, stack, lanes, to->nodes[i].n_lanes,
+                                      b + 1, err));
+            const double seen = keys_seen(job, stack, lanes[0] / job->n_conditions);
+            cost->flop += (double)needs->n * (each.rest + seen * each.by_key);
+        }
+        for (int64_t l = 0; l < tree->n_lanes; l++) {
+            const double seen = keys_seen(job, stack, l / job->n_conditions);
+            const double n_in = (double)tap_job_lane_needs(job, stack, l, b)->n,
+                         n_out = (double)tap_job_lane_needs(job, stack, l, b + 1)->n;
+            cost->flop_unshared += n_in * each.keys + n_out * (each.query + each.rest +
+                                                               seen * each.by_key);
+        }
     }
+out:
+    tap_free(origins);
+    return status;
 }
 
 static void count_states(int64_t *n_states, const tap_job *job, tap_stack stack,
@@ -310,10 +364,11 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, const tap_level
     tap_span *spans = NULL;
     TAP_TRY(
         tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans, err));
-    TAP_TRY(
-        take_states(&states, &spare, job, most_rows(job, TAP_VISION, tree), d, err));
+    int64_t rows = 0;
+    TAP_TRY(most_rows(&rows, job, TAP_VISION, tree, err));
+    TAP_TRY(take_states(&states, &spare, job, rows, d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_VISION, tree, err));
-    (void)tap_pass_spans(spans, &pass, first);
+    TAP_TRY(tap_pass_spans(spans, &pass, 0, err));
     pass.block = -1;
     const size_t before = tap_arena_mark(&job->arena);
     TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_VISION, err));
@@ -326,7 +381,7 @@ static tap_status run_vision(tap_job *job, const tap_tree *tree, const tap_level
     if (projected) {
         pass.block = -1;
         TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_PROJECTOR, err));
-        (void)tap_pass_spans(spans, &pass, last);
+        TAP_TRY(tap_pass_spans(spans, &pass, tree->n_blocks, err));
         for (int64_t i = 0; i < out->n_nodes; i++) {
             const tap_node *node = &out->nodes[i];
             const int64_t *lanes = out->lanes + node->first_lane;
@@ -369,9 +424,11 @@ static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *fe
     tap_span *spans = NULL;
     TAP_TRY(
         tap_arena_take(&spans, &job->arena, (size_t)tree->n_lanes, sizeof *spans, err));
-    TAP_TRY(take_states(&states, &spare, job, most_rows(job, TAP_LM, tree), d, err));
+    int64_t rows = 0;
+    TAP_TRY(most_rows(&rows, job, TAP_LM, tree, err));
+    TAP_TRY(take_states(&states, &spare, job, rows, d, err));
     TAP_TRY(tap_pass_init(&pass, job, TAP_LM, tree, err));
-    (void)tap_pass_spans(spans, &pass, first);
+    TAP_TRY(tap_pass_spans(spans, &pass, 0, err));
     pass.block = -1;
     const size_t before = tap_arena_mark(&job->arena);
     TAP_TRY(tap_pass_listen(&pass, TAP_STAGE_EMBED, err));
@@ -383,7 +440,7 @@ static tap_status run_lm(tap_job *job, const tap_tree *tree, const tap_level *fe
     pass.n_captures = 0;
     tap_arena_release(&job->arena, before);
     TAP_TRY(tap_pass_run(&pass, &tap_lm_halves, &states, &spare, err));
-    (void)tap_pass_spans(spans, &pass, last);
+    TAP_TRY(tap_pass_spans(spans, &pass, tree->n_blocks, err));
     if (tree->n_blocks == job->model->spec.lm.stack.n_blocks)
         for (int64_t i = 0; i < last->n_nodes; i++)
             TAP_TRY(tap_lm_logits(&pass, states + spans[i].row * d, &spans[i], err));
@@ -527,6 +584,7 @@ static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
     tap_status status = TAP_OK;
     job->edits = tap_job_edits(job);
     o->stages = stages_needed(job);
+    TAP_TRY(tap_job_find_needs(job, err));
     TAP_TRY(tap_alloc(&roots, (size_t)n_lanes, sizeof *roots, "a tree", err));
     for (int64_t l = 0; l < n_lanes; l++) {
         const uint64_t item = (uint64_t)(l / job->n_conditions),
@@ -544,23 +602,27 @@ static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
         roots[l] = (uint64_t)o->bridge->levels[2].node_of[l];
     TAP_TRY_OUT(grow_tree(&o->lm, job, TAP_LM, roots, err));
 
+    int64_t rows[TAP_N_STACKS] = {0};
+    TAP_TRY_OUT(most_rows(&rows[TAP_VISION], job, TAP_VISION, o->vision, err));
+    TAP_TRY_OUT(most_rows(&rows[TAP_LM], job, TAP_LM, o->lm, err));
     o->n_projected = o->stages < 2 ? 0 : o->feature_row[o->features->n_nodes];
     const tap_run_size size = {
         .n_lanes = n_lanes,
-        .state_rows = {most_rows(job, TAP_VISION, o->vision),
-                       most_rows(job, TAP_LM, o->lm)},
+        .state_rows = {rows[TAP_VISION], rows[TAP_LM]},
         .n_tok = {longest(job, TAP_VISION), o->stages < 3 ? 1 : longest(job, TAP_LM)},
         .n_projected = o->n_projected,
         .n_slots = most_slots(job),
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
         .edits = job->edits,
+        .whole_floats = {tap_job_whole_floats(job, TAP_VISION),
+                         tap_job_whole_floats(job, TAP_LM)},
         .edit_bytes = {edit_bytes(job, TAP_VISION), edit_bytes(job, TAP_LM)}};
     o->scratch_bytes = tap_run_scratch(job->model, job->kernels, job->options,
                                        job->work.n_threads, &size);
     o->cost.bytes = tap_run_need(job->model, job->kernels, job->options,
                                  job->work.n_threads, &size);
-    count_blocks(&o->cost, job, TAP_VISION, o->vision);
-    count_blocks(&o->cost, job, TAP_LM, o->lm);
+    TAP_TRY_OUT(count_blocks(&o->cost, job, TAP_VISION, o->vision, err));
+    TAP_TRY_OUT(count_blocks(&o->cost, job, TAP_LM, o->lm, err));
     count_ends(&o->cost, job, o);
 out:
     tap_free(roots);
@@ -641,6 +703,7 @@ tap_status tap_run_cost_of(tap_run_cost *out, int64_t *n_states, const tap_model
     if (status == TAP_OK)
         *out = o.cost;
     outline_clear(&o);
+    tap_job_needs_clear(&job);
     tap_job_lanes_clear(&job);
     return status;
 }
@@ -664,6 +727,7 @@ tap_status tap_run(tap_receipts *receipts, const tap_model *model,
 out:
     outline_clear(&o);
     tap_free(job.conditions);
+    tap_job_needs_clear(&job);
     tap_job_lanes_clear(&job);
     tap_arena_clear(&job.arena);
     if (status == TAP_OK && receipts)

@@ -50,9 +50,11 @@ typedef struct tap_item {
     const tap_pixels *pixels;
     const tap_sequence *sequence;
     const tap_plan *const *plans; /* [n_conditions]; NULL entries are the clean run */
-    /* Decoder rows that the sink reads, ascending; NULL: all. Rows after the last one are
-     * not run, and the last block computes no other past its keys and values: at
-     * lm.*.resid_post of that block the rest is NaN. */
+    /* Decoder rows that the sink reads of the residual stream, ascending; NULL: all. Only
+     * they and the rows they can reach are computed (rows.c): none after the last one, and
+     * at lm.*.resid_pre and resid_post rows that are not needed are NaN. Where the sink
+     * wants attn_in, k or v of a block, all rows up to the last enter it; where it wants a
+     * site after them, all rows leave it. */
     const int64_t *read; /* [n_read] */
     int64_t n_read;
     const uint64_t *map_rows[TAP_N_STACKS]; /* bit sets of query rows whose scores and

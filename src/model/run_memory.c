@@ -4,7 +4,7 @@
 
 #include <omp.h>
 
-enum { ALIGN_BYTES = 64, N_TAKES = 64, LANE_BYTES = 512, LOGIT_ROWS = 32 };
+enum { ALIGN_BYTES = 64, N_TAKES = 64, LANE_BYTES = 768, LOGIT_ROWS = 32 };
 
 static size_t larger(size_t a, size_t b)
 {
@@ -29,8 +29,9 @@ static size_t stack_bytes(const tap_model *model, const tap_run_options *options
     const size_t n_mlp = stack == TAP_LM ? 2 : 1, n_tok = (size_t)size->n_tok[stack];
     const size_t row = 2 * d + 2 * d_q + 2 * d_kv + n_mlp * (size_t)s->d_mlp +
                        (size_t)s->d_head + (size->edits ? d : 0) +
-                       sizeof(int64_t) / sizeof(float); /* of the frame's `kept` */
+                       sizeof(int64_t) / sizeof(float); /* of the frame's query_rows */
     size_t n = 2 * (size_t)size->state_rows[stack] * d +
+               (size_t)size->whole_floats[stack] +
                group_rows(options, size->n_tok[stack]) * row + n_extra;
     if (size->maps[stack])
         n += 2 * TAP_MAP_ROWS * n_tok * (size_t)s->n_heads;

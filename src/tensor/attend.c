@@ -67,14 +67,30 @@ static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
     return b;
 }
 
+/* scratch [TAP_GEMM_MAX_WORDS][d_head]. */
 static void pack_keys(float *keys, const tap_loops *loops, const float *k,
-                      const tap_attend_args *a)
+                      const tap_attend_args *a, float *scratch)
 {
     const int nr = loops->gemm->n_words;
-    for (int64_t s = 0; s < a->n_k; s += nr)
-        loops->gemm->pack_words(keys + s * a->d_head, k + s * a->stride_kv, TAP_F32,
-                                a->stride_kv * (int64_t)sizeof *k,
-                                (int)(a->n_k - s < nr ? a->n_k - s : nr), a->d_head);
+    const size_t row_bytes = (size_t)a->d_head * sizeof *k;
+    for (int64_t s = 0; s < a->n_k; s += nr) {
+        const int n = (int)(a->n_k - s < nr ? a->n_k - s : nr);
+        const float *from = k + s * a->stride_kv;
+        int64_t stride = a->stride_kv;
+        for (int i = 0; a->key_rows && i < n; i++) {
+            const int64_t row = a->key_rows[s + i];
+            if (row >= 0)
+                memcpy(scratch + i * a->d_head, k + row * a->stride_kv, row_bytes);
+            else
+                memset(scratch + i * a->d_head, 0, row_bytes);
+        }
+        if (a->key_rows) {
+            from = scratch;
+            stride = a->d_head;
+        }
+        loops->gemm->pack_words(keys + s * a->d_head, from, TAP_F32,
+                                stride * (int64_t)sizeof *k, n, a->d_head);
+    }
 }
 
 /* values[key][j] is already the layout of a packed panel, but for its width. */
@@ -85,11 +101,13 @@ static void pack_values(float *values, const tap_loops *loops, const float *v,
     const int64_t width = round_up(a->d_head, nr);
     for (int64_t s = 0; s < a->n_k; s++) {
         const int64_t block = s / TAP_GEMM_DEPTH, k = s % TAP_GEMM_DEPTH;
+        const int64_t row = tap_attend_key(a, s);
         for (int64_t j = 0; j < a->d_head; j += nr) {
             float *to =
                 values + block * TAP_GEMM_DEPTH * width + j * TAP_GEMM_DEPTH + k * nr;
-            const int64_t n = a->d_head - j < nr ? a->d_head - j : nr;
-            memcpy(to, v + s * a->stride_kv + j, (size_t)n * sizeof *to);
+            const int64_t n = row < 0 ? 0 : a->d_head - j < nr ? a->d_head - j : nr;
+            if (n > 0)
+                memcpy(to, v + row * a->stride_kv + j, (size_t)n * sizeof *to);
             for (int64_t i = n; i < nr; i++)
                 to[i] = 0.0F;
         }
@@ -328,7 +346,8 @@ static bool copy_isolated(float *z, const float *v, const tap_attend_args *a,
     for (int64_t q = 0; q < n_rows; q++)
         for (int64_t i = 0; i < a->d_head;
              i++) /* adding 0 as the product does: no -0 */
-            z[q * a->stride_z + i] = v[keys[q] * a->stride_kv + i] + 0.0F;
+            z[q * a->stride_z + i] =
+                v[tap_attend_key(a, keys[q]) * a->stride_kv + i] + 0.0F;
     tap_head_receipt_add(count, &sum);
     return true;
 }
@@ -368,10 +387,10 @@ static void attend_segment(const tap_loops *loops, const tap_attend_args *whole,
         if (isolated && copy_isolated(z, a->v + kv, a, base, head, first, n, count))
             continue;
         if (!packed) {
-            pack_keys(b.keys, loops, a->k + kv, a);
+            pack_keys(b.keys, loops, a->k + kv, a, b.rows);
             pack_values(b.values, loops, a->v + kv, a);
             if (frozen)
-                pack_keys(b.clean_keys, loops, a->k_clean + kv, a);
+                pack_keys(b.clean_keys, loops, a->k_clean + kv, a, b.rows);
             packed = true;
         }
         score(b.scores, b.rows, loops, a->q + first * a->stride_q + at, b.keys, a,
@@ -391,6 +410,7 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
 {
     const int64_t end_q = a->first_q + a->n_q;
     assert(!a->rows || (a->first_q == 0 && a->segment == 0));
+    assert(!a->key_rows || (a->segment == 0 && !(a->edges && a->edges->frozen)));
     tap_head_receipt count = {0};
     for (int64_t q = a->first_q, next; q < end_q; q = next) {
         const int64_t base = tap_segment_begin(a->segment, q);

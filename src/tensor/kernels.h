@@ -97,13 +97,16 @@ typedef struct tap_attend_args {
     int64_t segment; /* tokens of one segment: keys of another are not allowed (tiles of
                         an image); 0: the sequence is one segment */
     float scale;     /* d_head^-1/2 */
-    const float *q;  /* [n_q][stride_q], head h at h * d_head */
-    const float *k;  /* [n_k][stride_kv], kv head h / g at (h / g) * d_head */
-    const float *v;  /* [n_k][stride_kv] */
+    /* NULL: key s is row s of k and v; else [n_k] which row it is, or -1: it has none, and
+     * every query that may read it has cut it. Then nothing is frozen. */
+    const int32_t *key_rows;
+    const float *q; /* [n_q][stride_q], head h at h * d_head */
+    const float *k; /* [n_k][stride_kv], kv head h / g at (h / g) * d_head */
+    const float *v; /* [n_k][stride_kv] */
     int64_t stride_q, stride_kv;
     const float *q_clean, *k_clean; /* as q and k; only when edges->frozen */
     const tap_edges *edges;         /* NULL: nothing is changed */
-    float *z;                       /* [n_q][stride_z] */
+    float *z;                       /* [n_q][stride_z]; may be q, with its stride */
     int64_t stride_z;
     tap_head_receipt *receipt; /* [n_heads], added to; may be NULL */
     float *scores;             /* NULL, or [n_heads][n_q][n_k]: scaled, before cuts; not
@@ -127,6 +130,12 @@ static inline int64_t tap_segment_end(int64_t segment, int64_t t, int64_t n)
 static inline int64_t tap_attend_row(const tap_attend_args *a, int64_t i)
 {
     return a->rows ? a->rows[i] : a->first_q + i;
+}
+
+/* The row of k and v of key s; -1: none. */
+static inline int64_t tap_attend_key(const tap_attend_args *a, int64_t s)
+{
+    return a->key_rows ? a->key_rows[s] : s;
 }
 
 typedef struct tap_kernels {

@@ -156,8 +156,11 @@ static real score_of(const row *r, const float *q, const float *k, int64_t key)
     if (!base_allows(r, key))
         return -(real)INFINITY;
     const float *q_th = q + r->q * a->stride_q + (int64_t)r->head * a->d_head;
-    const float *k_sh = k + key * a->stride_kv + (int64_t)r->kv_head * a->d_head;
+    const int64_t at = tap_attend_key(a, key);
+    const float *k_sh = k + at * a->stride_kv + (int64_t)r->kv_head * a->d_head;
     real sum = 0;
+    if (at < 0)
+        return 0;
     for (int i = 0; i < a->d_head; i++)
         sum = fma((real)q_th[i], (real)k_sh[i], sum);
     return sum * (real)a->scale;
@@ -242,7 +245,9 @@ static void mix(real *z_th, const real *w, const row *r)
         for (int64_t first = 0; first < a->n_k; first += TAP_GEMM_DEPTH) {
             real block = 0;
             for (int64_t s = first; s < a->n_k && s < first + TAP_GEMM_DEPTH; s++)
-                block = fma(w[s], (real)v[s * a->stride_kv], block);
+                if (tap_attend_key(a, s) >= 0)
+                    block =
+                        fma(w[s], (real)v[tap_attend_key(a, s) * a->stride_kv], block);
             sum = first == 0 ? block : sum + block;
         }
         z_th[i] = sum;

@@ -351,6 +351,63 @@ static void rows_named_by_place_equal_those_of_the_whole(void **state)
     }
 }
 
+/* Keys that every query asked has cut may have no rows at all; z may be written over q. */
+static void keys_that_nobody_reads_need_no_rows(void **state)
+{
+    (void)state;
+
+    enum { N = 431 }; /* more than one block of keys */
+
+    problem *p = make_problem(N, 4, 2, 10, true, true);
+    const int64_t d_q = p->args.stride_q, d_kv = p->args.stride_kv;
+    const size_t bytes = (size_t)(N * d_q) * sizeof *p->z;
+    float *whole = take(bytes, 1), *z = take(bytes, 1);
+    float *k = take((size_t)(N * d_kv), sizeof *k),
+          *v = take((size_t)(N * d_kv), sizeof *v);
+    int64_t rows[N], n = 0;
+    int32_t key_rows[N];
+    p->edges.frozen = NULL;
+    for (int64_t t = 0; t < N; t++) {
+        key_rows[t] = t % 5 == 1 || t == 400 ? (int32_t)n : -1;
+        if (key_rows[t] < 0)
+            continue;
+        memcpy(k + n * d_kv, p->k + t * d_kv, (size_t)d_kv * sizeof *k);
+        memcpy(v + n * d_kv, p->v + t * d_kv, (size_t)d_kv * sizeof *v);
+        rows[n++] = t;
+    }
+    for (int c = 0; c < 2; c++)
+        for (int64_t t = 0; t < N; t++)
+            for (int64_t s = 0; s <= t; s++)
+                if (key_rows[s] < 0 || (c == 1 && t > 350 && s != t)) {
+                    tap_bits_set(row_of(p, p->cut, c, t), s);
+                    tap_bits_drop(row_of(p, p->zeroed, c, t), s);
+                }
+    p->args.scores = p->args.pattern = NULL;
+    run(tap_kernels_cpu(), 2, p);
+    memcpy(whole, p->z, bytes);
+    p->args.k = k;
+    p->args.v = v;
+    p->args.key_rows = key_rows;
+    p->args.rows = rows;
+    p->args.n_q = n;
+    p->args.q = p->args.z = z;
+    const tap_kernels *tables[] = {tap_kernels_cpu(), &tap_kernels_ref};
+    for (int i = 0; i < 2; i++) {
+        for (int64_t r = 0; r < n; r++)
+            memcpy(z + r * d_q, p->q + rows[r] * d_q, (size_t)d_q * sizeof *z);
+        run(tables[i], 2, p);
+        for (int64_t j = 0; j < n * d_q; j++) {
+            const float want = whole[rows[j / d_q] * d_q + j % d_q];
+            assert_true(fabsf(z[j] - want) < (i ? 1e-5F : 0x1p-149F));
+        }
+    }
+    tap_free(whole);
+    tap_free(z);
+    tap_free(k);
+    tap_free(v);
+    free_problem(p);
+}
+
 /* Rows that read one key each: copied, with the bits and the receipt of the long way. */
 static void isolated_rows_are_their_value(void **state)
 {
@@ -457,6 +514,7 @@ int main(void)
         cmocka_unit_test(weights_sum_to_one_and_cut_edges_carry_none),
         cmocka_unit_test(a_row_does_not_know_its_tile_nor_what_follows),
         cmocka_unit_test(rows_named_by_place_equal_those_of_the_whole),
+        cmocka_unit_test(keys_that_nobody_reads_need_no_rows),
         cmocka_unit_test(isolated_rows_are_their_value),
         cmocka_unit_test(what_is_not_a_number_is_not_hidden),
         cmocka_unit_test(problems_stand_beside_each_other),

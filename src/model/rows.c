@@ -1,0 +1,334 @@
+/* Which rows of which states must be computed?
+ *
+ * HOW IT WORKS. The decoder is causal and its edges are known before it runs, so the
+ * question is answered backwards. After the last block a lane needs the rows that are read.
+ * A row that leaves a block needs itself on entry, and every row that one of its heads may
+ * attend to: those not after it, less those whose edge is cut in every head. What edits
+ * write and read, and what other runs take from this one, is needed too. Most lanes need
+ * one of a few sets, so equal sets of an item are kept once. */
+#include "model/pass.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A set that was seen, of one item. */
+typedef struct entry {
+    tap_row_set set; /* first: what is handed out is a pointer to it */
+    uint64_t *bits;
+    int64_t *rows; /* of the set; NULL where it needs none */
+    int32_t *place_of;
+    struct entry *next;
+} entry;
+
+struct tap_needs {
+    entry **sets;             /* [n_items] of decoder rows */
+    tap_row_set *vision;      /* [n_items] all rows */
+    const tap_row_set **lane; /* [n_lanes][depth + 1] of decoder states */
+};
+
+int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
+{
+    const tap_item *it = &job->items[item];
+    if (stack == TAP_VISION) {
+        const tap_vision_spec *v = &job->model->spec.vision;
+        return it->pixels ? it->pixels->n_tiles * tap_vision_rows(v) : 0;
+    }
+    const tap_sequence *s = it->sequence;
+    const int64_t least = job->least_rows ? job->least_rows[item] : 0;
+    int64_t n =
+        job->options->all_rows || s->n_image == 0 ? s->n_tok : s->last_image + 1;
+    if (it->read && !job->options->skip_nothing) {
+        assert(it->n_read > 0 && it->read[it->n_read - 1] < s->n_tok);
+        n = it->read[it->n_read - 1] + 1;
+    }
+    return least > n ? least : n;
+}
+
+/* ---- sets ---- */
+
+static const uint64_t *bits_of(const tap_row_set *set)
+{
+    return ((const entry *)set)->bits;
+}
+
+/* bits [words of the item's rows]: the entry with these rows, made if it is new. */
+static tap_status intern(const tap_row_set **out, const tap_job *job, int64_t item,
+                         const uint64_t *bits, tap_error *err)
+{
+    const int64_t n_rows = tap_job_rows(job, TAP_LM, item);
+    const int64_t n_words = tap_bits_words(n_rows);
+    entry **first = &job->needs->sets[item], *e = *first;
+    while (e && memcmp(e->bits, bits, (size_t)n_words * sizeof *bits) != 0)
+        e = e->next;
+    if (e) {
+        *out = &e->set;
+        return TAP_OK;
+    }
+    const int64_t n = tap_bits_count(bits, n_words);
+    int64_t *rows = NULL;
+    int32_t *place_of = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY_OUT(tap_alloc(&e, 1, sizeof *e, "rows", err));
+    TAP_TRY_OUT(tap_alloc(&e->bits, (size_t)n_words, sizeof *bits, "rows", err));
+    TAP_TRY_OUT(tap_alloc(&rows, (size_t)n, sizeof *rows, "rows", err));
+    TAP_TRY_OUT(tap_alloc(&place_of, (size_t)n_rows, sizeof *place_of, "rows", err));
+    memcpy(e->bits, bits, (size_t)n_words * sizeof *bits);
+    e->set.n = n;
+    for (int64_t t = 0, i = 0; t < n_rows; t++) {
+        const bool in = tap_bits_get(bits, t);
+        place_of[t] = in ? (int32_t)i : -1;
+        if (in)
+            rows[i++] = t;
+    }
+    if (n > 0 && rows[n - 1] >= n) { /* not simply the first n */
+        e->set.rows = e->rows = rows;
+        e->set.place_of = e->place_of = place_of;
+        rows = NULL;
+        place_of = NULL;
+    }
+    e->next = *first;
+    *first = e;
+    *out = &e->set;
+out:
+    tap_free(rows);
+    tap_free(place_of);
+    if (status != TAP_OK && e) {
+        tap_free(e->bits);
+        tap_free(e);
+    }
+    return status;
+}
+
+void tap_job_needs_clear(tap_job *job)
+{
+    tap_needs *needs = job->needs;
+    if (!needs)
+        return;
+    for (int64_t i = 0; needs->sets && i < job->n_items; i++)
+        for (entry *e = needs->sets[i], *next; e; e = next) {
+            next = e->next;
+            tap_free(e->rows);
+            tap_free(e->place_of);
+            tap_free(e->bits);
+            tap_free(e);
+        }
+    tap_free(needs->sets);
+    tap_free(needs->vision);
+    tap_free(needs->lane);
+    tap_free(needs);
+    job->needs = NULL;
+}
+
+const tap_row_set *tap_job_lane_needs(const tap_job *job, tap_stack stack, int64_t lane,
+                                      int depth)
+{
+    if (stack == TAP_VISION)
+        return &job->needs->vision[lane / job->n_conditions];
+    return job->needs->lane[lane * (job->depth[TAP_LM] + 1) + depth];
+}
+
+tap_status tap_job_needs(const tap_row_set **out, const tap_job *job, tap_stack stack,
+                         const int64_t *lanes, int64_t n_lanes, int depth,
+                         tap_error *err)
+{
+    const int64_t item = lanes[0] / job->n_conditions;
+    const int64_t n_words = tap_bits_words(tap_job_rows(job, stack, item));
+    const tap_row_set *set = tap_job_lane_needs(job, stack, lanes[0], depth);
+    uint64_t *bits = NULL;
+    tap_status status = TAP_OK;
+    for (int64_t l = 1; l < n_lanes; l++) {
+        const tap_row_set *other = tap_job_lane_needs(job, stack, lanes[l], depth);
+        if (other == set)
+            continue;
+        if (!bits) {
+            TAP_TRY(tap_alloc(&bits, (size_t)n_words, sizeof *bits, "rows", err));
+            memcpy(bits, bits_of(set), (size_t)n_words * sizeof *bits);
+        }
+        for (int64_t i = 0; i < n_words; i++)
+            bits[i] |= bits_of(other)[i];
+    }
+    if (bits)
+        status = intern(&set, job, item, bits, err);
+    tap_free(bits);
+    if (status == TAP_OK)
+        *out = set;
+    return status;
+}
+
+/* ---- what a lane needs ---- */
+
+/* Bits of a decoder state of one item. */
+typedef struct rows_needed {
+    uint64_t *bits;
+    int64_t n_rows, n_words;
+} rows_needed;
+
+static void add_first(rows_needed *r, int64_t n)
+{
+    for (int64_t i = 0; i < n / 64; i++)
+        r->bits[i] = ~UINT64_C(0);
+    if (n % 64)
+        r->bits[n / 64] |= (UINT64_C(1) << n % 64) - 1;
+}
+
+static void add_rows(rows_needed *r, const int32_t *rows, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (rows[i] < r->n_rows)
+            tap_bits_set(r->bits, rows[i]);
+}
+
+/* Rows that may be attended to by those in r join them. scratch [n_words]. */
+static void add_keys(rows_needed *r, uint64_t *scratch, const tap_edges *edges)
+{
+    int64_t end = r->n_rows;
+    while (end > 0 && !tap_bits_get(r->bits, end - 1))
+        end--;
+    if (!edges || !edges->cut) {
+        add_first(r, end);
+        return;
+    }
+    const int64_t n_words = tap_bits_words(edges->n_tok);
+    memset(scratch, 0, (size_t)r->n_words * sizeof *scratch);
+    for (int64_t t = 0; t < end; t++)
+        for (int c = 0; tap_bits_get(r->bits, t) && c < edges->n_classes; c++) {
+            const uint64_t *cut = edges->cut + (c * edges->n_tok + t) * n_words;
+            for (int64_t i = 0; i <= t / 64; i++)
+                scratch[i] |= ~cut[i] & (i < t / 64 || t % 64 == 63
+                                             ? ~UINT64_C(0)
+                                             : (UINT64_C(1) << (t % 64 + 1)) - 1);
+        }
+    for (int64_t i = 0; i < r->n_words; i++)
+        r->bits[i] |= scratch[i];
+}
+
+static const tap_block_plan *plan_part(const tap_job *job, int64_t lane, int block)
+{
+    const tap_plan *plan =
+        job->items[lane / job->n_conditions].plans[lane % job->n_conditions];
+    if (!plan)
+        return NULL;
+    return block >= 0 ? &plan->blocks[TAP_LM][block] : &plan->once[TAP_STAGE_EMBED];
+}
+
+/* What edits in a block (-1: where the decoder begins) write and read, and what other runs
+ * of the item take from this one there. */
+static void add_edits(rows_needed *r, const tap_job *job, int64_t lane, int block)
+{
+    const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
+    for (int64_t l = first; job->edits && l < first + job->n_conditions; l++) {
+        const tap_block_plan *b = plan_part(job, l, block);
+        for (int e = 0; b && e < b->n_edits; e++) {
+            const tap_edit *edit = &b->edits[e];
+            if (l == lane ||
+                (edit->from_run && tap_job_source(job, item, edit->run) == lane))
+                add_rows(r, edit->rows, edit->n_rows);
+            if (l == lane)
+                add_rows(r, edit->from, edit->n_from);
+        }
+    }
+}
+
+/* Whether a lane's attention in a block is taken from, or given to, a clean run: whole. */
+static bool is_frozen(const tap_job *job, int64_t lane, int block)
+{
+    const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
+    for (int64_t l = first; l < first + job->n_conditions; l++) {
+        const tap_block_plan *b = plan_part(job, l, block);
+        if (b && b->edges && b->edges->frozen &&
+            (l == lane || tap_job_source(job, item, NULL) == lane))
+            return true;
+    }
+    return false;
+}
+
+/* Sites of a block that the sink gets whole: those that the rows of keys (`entering`), or
+ * those of queries, pass. */
+static bool wants_whole(const tap_job *job, int block, bool entering)
+{
+    for (int site = 0; site < TAP_N_SITES; site++) {
+        const bool keys =
+            site == TAP_SITE_ATTN_IN || site == TAP_SITE_K || site == TAP_SITE_V;
+        if (site != TAP_SITE_RESID_PRE && site != TAP_SITE_RESID_POST &&
+            keys == entering &&
+            tap_sink_wants(job->sink, (tap_site)site, TAP_LM, block))
+            return true;
+    }
+    return false;
+}
+
+/* After the last block. */
+static void add_read(rows_needed *r, const tap_job *job, const tap_item *item)
+{
+    const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
+    if (!item->read || job->options->skip_nothing ||
+        (logits && job->options->all_logits)) {
+        add_first(r, r->n_rows);
+        return;
+    }
+    for (int64_t i = 0; i < item->n_read; i++)
+        tap_bits_set(r->bits, item->read[i]);
+    if (logits)
+        tap_bits_set(r->bits, r->n_rows - 1);
+}
+
+static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
+                             uint64_t *scratch, tap_error *err)
+{
+    const int64_t item = lane / job->n_conditions;
+    const int depth = job->depth[TAP_LM];
+    const tap_row_set **sets = job->needs->lane + lane * (depth + 1);
+    memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
+    add_read(r, job, &job->items[item]);
+    for (int b = depth - 1; b >= 0; b--) {
+        const tap_block_plan *plan = plan_part(job, lane, b);
+        if (wants_whole(job, b, false) || is_frozen(job, lane, b))
+            add_first(r, r->n_rows);
+        add_edits(r, job, lane, b);
+        TAP_TRY(intern(&sets[b + 1], job, item, r->bits, err));
+        add_keys(r, scratch, plan ? plan->edges : NULL);
+        if (wants_whole(job, b, true))
+            add_first(r, r->n_rows);
+    }
+    if (job->sink->wanted->once[TAP_SITE_EMBED])
+        add_first(r, r->n_rows);
+    add_edits(r, job, lane, -1);
+    return intern(&sets[0], job, item, r->bits, err);
+}
+
+tap_status tap_job_find_needs(tap_job *job, tap_error *err)
+{
+    const int64_t n_lanes = job->n_items * job->n_conditions;
+    const size_t n_items = (size_t)job->n_items;
+    const size_t n_depths = (size_t)job->depth[TAP_LM] + 1;
+    int64_t most = 1;
+    for (int64_t i = 0; i < job->n_items; i++) {
+        const int64_t n = job->items[i].sequence->n_tok;
+        most = n > most ? n : most;
+    }
+    rows_needed r = {NULL, 0, 0};
+    uint64_t *scratch = NULL;
+    tap_needs *needs = NULL;
+    tap_status status = TAP_OK;
+    TAP_TRY(tap_alloc(&needs, 1, sizeof *needs, "rows", err));
+    job->needs = needs;
+    TAP_TRY(tap_alloc(&needs->sets, n_items, sizeof *needs->sets, "rows", err));
+    TAP_TRY(tap_alloc(&needs->vision, n_items, sizeof *needs->vision, "rows", err));
+    TAP_TRY(tap_alloc(&needs->lane, (size_t)n_lanes, n_depths * sizeof *needs->lane,
+                      "rows", err));
+    TAP_TRY_OUT(
+        tap_alloc(&r.bits, (size_t)tap_bits_words(most), sizeof *r.bits, "rows", err));
+    TAP_TRY_OUT(tap_alloc(&scratch, (size_t)tap_bits_words(most), sizeof *scratch,
+                          "rows", err));
+    for (int64_t i = 0; i < job->n_items; i++)
+        needs->vision[i].n = tap_job_rows(job, TAP_VISION, i);
+    for (int64_t l = 0; l < n_lanes; l++) {
+        r.n_rows = tap_job_rows(job, TAP_LM, l / job->n_conditions);
+        r.n_words = tap_bits_words(r.n_rows);
+        TAP_TRY_OUT(trace_lane(job, l, &r, scratch, err));
+    }
+out:
+    tap_free(r.bits);
+    tap_free(scratch);
+    return status;
+}
