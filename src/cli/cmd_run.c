@@ -64,6 +64,7 @@ static tap_status run_all(tap_cli *cli, tap_sweep *sweep, tap_error *err)
     while (more && status == TAP_OK && !tap_stop_requested()) {
         status = tap_sweep_step(&more, sweep, err);
         progress.flop = counts->flop_done + counts->flop_lens;
+        progress.flop_saved = counts->flop_unshared - counts->flop_done;
         tap_progress_put(&progress, counts->n_done);
     }
     tap_progress_clear(&progress);

@@ -40,6 +40,27 @@ void tap_progress_time(char text[32], double s)
         snprintf(text, 32, "%d s", (int)t);
 }
 
+void tap_progress_flop(char text[32], double flop)
+{
+    static const char *const units[] = {"MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"};
+    size_t i = 0;
+    for (flop *= 1e-6; flop >= 999.5 && i < sizeof units / sizeof *units - 1; i++)
+        flop *= 1e-3;
+    snprintf(text, 32, "%.3g %s", flop, units[i]);
+}
+
+/* Work done, planned and spared, and the rate of it. */
+static void put_work(const tap_progress *progress, int64_t fresh, double now)
+{
+    char done[32], planned[32], saved[32];
+    const double share = (double)(progress->total - progress->first) / (double)fresh;
+    tap_progress_flop(done, progress->flop);
+    tap_progress_flop(planned, progress->flop * share);
+    tap_progress_flop(saved, progress->flop_saved);
+    fprintf(stderr, ", %s of about %s, %s saved by sharing, %.3g GFLOP/s", done,
+            planned, saved, progress->flop * 1e-9 / (now - progress->started_s + 1e-9));
+}
+
 void tap_progress_put(tap_progress *progress, int64_t done)
 {
     const double now = now_s();
@@ -59,8 +80,7 @@ void tap_progress_put(tap_progress *progress, int64_t done)
     if (fresh > 0)
         fprintf(stderr, ", %.3g %s/min", 60 / (each > 0 ? each : 1e-9), progress->unit);
     if (fresh > 0 && progress->flop > 0)
-        fprintf(stderr, ", %.3g GFLOP/s",
-                progress->flop * 1e-9 / (now - progress->started_s + 1e-9));
+        put_work(progress, fresh, now);
     if (fresh > 0)
         fprintf(stderr, ", %s left", left);
     fputs(progress->terminal ? "\033[K" : "\n", stderr);

@@ -8,7 +8,9 @@ typedef struct tap_progress {
     const char *unit; /* "images" */
     int64_t total, first;
     double started_s, last_s; /* monotonic */
-    double flop; /* done in this run so far; the caller keeps it true, 0: not counted */
+    /* done in this run so far, and spared by sharing; the caller keeps them true, 0: not
+     * counted. What all units take is estimated from those done. */
+    double flop, flop_saved;
     bool on, terminal, drawn;
 } tap_progress;
 
@@ -19,6 +21,9 @@ void tap_progress_init(tap_progress *progress, const tap_cli *cli, const char *u
 void tap_progress_put(tap_progress *progress, int64_t done);
 /* Ends the line. Call it before anything else is printed. */
 void tap_progress_clear(tap_progress *progress);
+
+/* "831 MFLOP", "12.3 GFLOP", "4.07 TFLOP" */
+void tap_progress_flop(char text[32], double flop);
 
 /* "1 h 02 min", "3 min 20 s", "12 s" */
 void tap_progress_time(char text[32], double s);

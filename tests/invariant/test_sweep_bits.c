@@ -192,7 +192,7 @@ static void random_sweeps_equal_single_runs(void **state)
         skip();
     }
     int n_sparse = 0; /* rounds in which little is read */
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 25; round++) {
         char texts[N_TEXTS][TEXT_BYTES], turned[N_TEXTS][TEXT_BYTES];
         int64_t rows[MAX_READ];
         seed = 1000 * (uint64_t)round + 7;
