@@ -3,6 +3,8 @@
  *   7b     CLIP ViT-L/14-336, projector, 4 decoder blocks of 4096, 32 064 words, bf16
  *   13b    the same with decoder blocks of 5120 (MLP 13 824, 40 heads)
  *   small  CLIP ViT-B/16-224, 30 decoder blocks of 576 (MLP 1536, 9 heads, 3 for keys)
+ *   tiny   ViT of 4 blocks of 128, 8 decoder blocks of 256, 2048 words: memory over many
+ *          images
  *
  *   build/release/bench/make_model 7b DIRECTORY
  *
@@ -48,8 +50,22 @@ static tap_status describe(tiny_model *out, const char *kind, tap_error *err)
         m.lm_n_kv_heads = 3;
         m.lm_d_head = 64;
         m.lm_d_mlp = 1536;
+    } else if (strcmp(kind, "tiny") == 0) {
+        m.d_vocab = 2048;
+        m.vision_n_blocks = 4;
+        m.vision_d_model = 128;
+        m.vision_n_heads = 4;
+        m.vision_d_mlp = 256;
+        m.side_px = 224;
+        m.patch_px = 16;
+        m.lm_n_blocks = 8;
+        m.lm_d_model = 256;
+        m.lm_n_heads = m.lm_n_kv_heads = 4;
+        m.lm_d_head = 64;
+        m.lm_d_mlp = 512;
     } else {
-        return TAP_FAIL(err, TAP_EINVAL, "'%s' is not one of 7b, 13b, small", kind);
+        return TAP_FAIL(err, TAP_EINVAL, "'%s' is not one of 7b, 13b, small, tiny",
+                        kind);
     }
     *out = m;
     return TAP_OK;
@@ -83,7 +99,7 @@ int main(int argc, char **argv)
     tap_error err;
     tiny_model model;
     if (argc != 3) {
-        (void)fprintf(stderr, "usage: make_model 7b|13b|small DIRECTORY\n");
+        (void)fprintf(stderr, "usage: make_model 7b|13b|small|tiny DIRECTORY\n");
         return 2;
     }
     if (describe(&model, argv[1], &err) || tiny_model_write(argv[2], &model, &err) ||
