@@ -88,6 +88,20 @@ tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *er
     return status;
 }
 
+tap_plan *rig_find_plan(const rig *r, int scene, const char *text, tap_error *err)
+{
+    tap_plan_sizes sizes;
+    tap_spec_plan_sizes(&sizes, &r->model->spec);
+    tap_condition *condition = NULL;
+    tap_plan *plan = NULL;
+    if (tap_condition_parse(&condition, text, err) != TAP_OK)
+        return NULL;
+    if (tap_plan_compile(&plan, condition, &r->groups[scene], &sizes, err) != TAP_OK)
+        plan = NULL;
+    tap_condition_free(condition);
+    return plan;
+}
+
 tap_plan *rig_plan(const rig *r, int scene, const char *text)
 {
     return rig_plan_among(r, scene, text, NULL);
@@ -161,8 +175,9 @@ static tap_status keep(void *owner, const tap_state *state, tap_error *err)
     return TAP_OK;
 }
 
-capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
-                      int n_conditions, const tap_run_options *options)
+capture rig_run_wanted(const rig *r, int first, int n, tap_plan *const *plans,
+                       int n_conditions, const tap_run_options *options,
+                       const tap_wanted *wanted)
 {
     tap_item items[RIG_MAX_SCENES];
     tap_error err;
@@ -172,6 +187,17 @@ capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
             (tap_item){.pixels = &r->scenes[first + i].pixels,
                        .sequence = &r->scenes[first + i].sequence,
                        .plans = (const tap_plan *const *)plans + i * n_conditions};
+    capture c = {.n_heads = {r->model->spec.vision.stack.n_heads,
+                             r->model->spec.lm.stack.n_heads}};
+    const tap_sink sink = {.owner = &c, .wanted = wanted, .put = keep};
+    check(tap_run(&c.receipts, r->model, items, n, n_conditions, options, &sink, &err),
+          &err);
+    return c;
+}
+
+capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
+                      int n_conditions, const tap_run_options *options)
+{
     static tap_wanted wanted;
     memset(&wanted, 0, sizeof wanted);
     wanted.once[TAP_SITE_PROJECTOR_OUT] = wanted.once[TAP_SITE_LOGITS] = true;
@@ -184,12 +210,7 @@ capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
             tap_bits_set(wanted.blocks[s][TAP_SITE_PATTERN], b);
             tap_bits_set(wanted.blocks[s][TAP_SITE_ATTN_OUT], b);
         }
-    capture c = {.n_heads = {r->model->spec.vision.stack.n_heads,
-                             r->model->spec.lm.stack.n_heads}};
-    const tap_sink sink = {.owner = &c, .wanted = &wanted, .put = keep};
-    check(tap_run(&c.receipts, r->model, items, n, n_conditions, options, &sink, &err),
-          &err);
-    return c;
+    return rig_run_wanted(r, first, n, plans, n_conditions, options, &wanted);
 }
 
 capture rig_run(const rig *r, int first, int n, const char *const *texts,

@@ -45,6 +45,8 @@ tap_plan *rig_plan(const rig *r, int scene, const char *text);
 /* The same, with conditions that patch(NAME) finds. */
 tap_plan *rig_plan_among(const rig *r, int scene, const char *text,
                          const tap_plan_runs *runs);
+/* The plan, or NULL with the message, of a condition that need not compile. */
+tap_plan *rig_find_plan(const rig *r, int scene, const char *text, tap_error *err);
 /* The status and message of compiling instead. */
 tap_status rig_try_plan(const rig *r, int scene, const char *text, tap_error *err);
 
@@ -55,6 +57,10 @@ capture rig_run(const rig *r, int first, int n, const char *const *texts,
 /* The same of plans [n][n_conditions]. */
 capture rig_run_plans(const rig *r, int first, int n, tap_plan *const *plans,
                       int n_conditions, const tap_run_options *options);
+/* The same, keeping what is wanted alone. */
+capture rig_run_wanted(const rig *r, int first, int n, tap_plan *const *plans,
+                       int n_conditions, const tap_run_options *options,
+                       const tap_wanted *wanted);
 void capture_clear(capture *c);
 /* NULL if there is none. */
 const kept *capture_find(const capture *c, tap_site site, tap_stack stack, int block,
