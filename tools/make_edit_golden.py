@@ -28,7 +28,7 @@ from transformers import LlavaForConditionalGeneration
 
 LLAVA = "tests/golden/llava"
 OUT = sys.argv[1] if len(sys.argv) > 1 else "tests/golden/edits"
-GROUP, EDGE, PERMUTE, NOISE = 1, 2, 3, 4  # purposes of random numbers
+GROUP, EDGE, PERMUTE, NOISE, SCRAMBLE = 1, 2, 3, 4, 5  # purposes of random numbers
 
 
 def philox(counter, key):
@@ -165,7 +165,19 @@ class Model:
                     r = math.sqrt(-2 * math.log((w[0] + 1) / 2.0 ** 32))
                     angle = 2 * math.pi * w[1] / 2.0 ** 32
                     e[i, c] = r * (math.sin(angle) if c % 2 else math.cos(angle))
-            return h + a["sd"] * e
+            return (0 if a.get("instead") else h) + a["sd"] * e
+        if how == "scramble":
+            place = 0
+            for ch in name.encode():
+                place = (31 * place + ch) & 0xFFFFFFFF
+            cols = range(x.shape[1]) if a["heads"] is None else [
+                c for g in a["heads"] for c in range(g * a["d_head"], (g + 1) * a["d_head"])]
+            drawn = [philox((c, 0, place, SCRAMBLE), a["seed"]) for c in cols]
+            order = sorted((w[0] << 32 | w[1], c) for w, c in zip(drawn, cols))
+            out = h.clone()
+            for c, w, (_, source) in zip(cols, drawn, order):
+                out[:, c] = h[:, source] * (-1 if w[2] >> 31 else 1)
+            return out
         if how == "permute":
             order = sorted((lambda w, r: (w[0] << 32 | w[1], r))(
                 philox((r, 0, 0, PERMUTE), a["seed"]), r) for r in rows)
@@ -283,6 +295,10 @@ class Model:
         self.atoms, self.stacks, self.seen = atoms, stacks, {}
         self.patterns = {} if patterns is None else patterns
         e = self.tower.embeddings
+        p = self.v.patch_size
+        x = torch.nn.functional.unfold(pixels, p, stride=p)[0].T.contiguous()
+        x = self.at("vision.pixels", x)  # rows are patches: channel, row, column
+        pixels = torch.nn.functional.fold(x.T[None], pixels.shape[2:], p, stride=p)
         x = e.patch_embedding(pixels).flatten(2).transpose(1, 2)[0]
         x = self.at("vision.patch_embed", torch.cat([e.class_embedding[None], x]))
         x = self.at("vision.pre_norm",
@@ -455,6 +471,20 @@ def conditions(m, V, L, masks, u_lm, u_vision, clean, other, where):
                         edit("vision.0.resid_post", part_v, "patch", states=other),
                         edit("lm.1.mlp_out", part_l | question, "patch", states=other),
                         edit("lm.2.resid_pre", out_l, "patch", states=other)])
+    c["pixels"] = ("vision: noise(0.8,5,instead) object at pixels; lm[1]: "
+                   "noise(0.2,5,instead) part at mlp_out; vision: zero other_part at "
+                   "patch_embed",
+                   [edit("vision.pixels", obj_v[1:], "noise", sd=0.8, seed=5,
+                         instead=True),
+                    edit("lm.1.mlp_out", part_l, "noise", sd=0.2, seed=5, instead=True),
+                    edit("vision.patch_embed", oth_v, "zero")])
+    c["scramble"] = ("projector: scramble(3) image at in; projector: scramble(3) image at "
+                     "out; lm[1].h[0,2]: scramble(4) image at z; vision: scramble(9) part "
+                     "at pixels",
+                     [edit("projector.in", img_v[1:], "scramble", seed=3),
+                      edit("projector.out", img_v[1:], "scramble", seed=3),
+                      edit("lm.1.z", img_l, "scramble", [0, 2], seed=4, d_head=dim),
+                      edit("vision.pixels", part_v[1:], "scramble", seed=9)])
     features = part_v[1:]
     c["sites"] = ("vision: zero part at features; projector: mean object at out; "
                   "vision[1]: zero part at mlp_act; lm[0]: zero other_part at mlp_act; "

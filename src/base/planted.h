@@ -17,6 +17,7 @@ typedef enum tap_bug {
     TAP_BUG_SCALE_AFTER,        /* a scale acts on weights, not on scores */
     TAP_BUG_PATCH_FLOORED,      /* a patch is a whole number of source pixels */
     TAP_BUG_PREFIX_IS_IMAGE,    /* text before the image counts as patches */
+    TAP_BUG_KERNEL_UNASKED,     /* nobody asks whether the kernels can cut edges */
     TAP_N_BUGS
 } tap_bug;
 

@@ -33,44 +33,6 @@ typedef struct asking {
     tap_lens *lens;
 } asking;
 
-/* Whether the prompt ends in a line break, behind which no space stands. */
-static bool ends_a_line(const tap_scene *scene)
-{
-    size_t n = 0;
-    const tap_sequence *s = &scene->sequence;
-    const char *piece =
-        tap_tokenizer_piece(scene->model->tokenizer, s->ids[s->n_tok - 1], &n);
-    return piece && ((n == 6 && memcmp(piece, "<0x0A>", n) == 0) ||
-                     (n >= 1 && piece[n - 1] == '\n') ||
-                     (n >= 2 && memcmp(piece + n - 2, "\xc4\x8a", 2) == 0));
-}
-
-/* The tokens of the answer as they stand behind the prompt: encoded behind a letter or a
- * line break, which is taken off again. */
-static tap_status encode(reply *r, const tap_scene *scene, tap_error *err)
-{
-    const tap_tokenizer *t = scene->model->tokenizer;
-    const bool bare = ends_a_line(scene);
-    int32_t *before = NULL;
-    char *text = NULL;
-    size_t n_before = 0, n = 0, skip = 0;
-    tap_status status = TAP_OK;
-    TAP_TRY_OUT(tap_text_format(&text, err, "%s%s", bare ? "\n" : "a ", r->text));
-    TAP_TRY_OUT(tap_tokenizer_encode(&r->ids, &n, t, text, strlen(text), false, err));
-    TAP_TRY_OUT(
-        tap_tokenizer_encode(&before, &n_before, t, bare ? "\n" : "a", 1, false, err));
-    while (skip < n_before && skip < n && r->ids[skip] == before[skip])
-        skip++;
-    if (skip == n)
-        TAP_TRY_OUT(TAP_FAIL(err, TAP_EINVAL, "the answer '%s' is no token", r->text));
-    memmove(r->ids, r->ids + skip, (n - skip) * sizeof *r->ids);
-    r->n_ids = (int64_t)(n - skip);
-out:
-    tap_free(before);
-    tap_free(text);
-    return status;
-}
-
 /* A sequence that ends in the answer's tokens but the last. */
 static tap_status extend(reply *r, const tap_scene *scene, tap_error *err)
 {
@@ -122,13 +84,18 @@ static tap_status compile(reply *r, const tap_subject *s, int n_threads, tap_err
                                    .object = s->object,
                                    .other_part = s->other_part,
                                    .threshold = 0.5,
-                                   .reg = needs_reg ? &reg : NULL};
+                                   .reg = needs_reg ? &reg : NULL,
+                                   .scorer = tap_intgrad_scorer(s->intgrad)};
     tap_spec_plan_sizes(&sizes, &s->model->spec);
+    sizes.pictures = tap_pictures_plans(s->pictures);
     TAP_TRY_OUT(tap_group_compile(&r->groups, &input, err));
     TAP_TRY_OUT(tap_alloc(&r->plans, (size_t)s->n_conditions, sizeof(tap_plan *),
                           "plans", err));
     for (int64_t c = 0; c < s->n_conditions; c++) {
+        const tap_plan_runs runs = {
+            .names = s->texts, .plans = (const tap_plan *const *)r->plans, .n = c};
         tap_condition *condition = NULL;
+        sizes.runs = &runs;
         TAP_TRY_OUT(tap_condition_parse(&condition, s->texts[c], err));
         status = tap_plan_compile(&r->plans[c], condition, &r->groups, &sizes, err);
         tap_condition_free(condition);
@@ -153,7 +120,10 @@ static tap_status open_replies(asking *a, const tap_cli *cli, tap_error *err)
         reply *r = &a->replies[i];
         a->n_replies = (int64_t)i + 1;
         r->text = texts[i];
-        TAP_TRY(encode(r, &a->subject.scene, err));
+        const tap_status status =
+            tap_reply_ids(&r->ids, &r->n_ids, &a->subject.scene, r->text, err);
+        if (status != TAP_OK)
+            return tap_wrap(err, status, "an answer");
         TAP_TRY(extend(r, &a->subject.scene, err));
         TAP_TRY(compile(r, &a->subject, cli->n_threads, err));
         for (int64_t t = 0; t < r->n_ids; t++) {
@@ -168,7 +138,8 @@ static tap_status open_replies(asking *a, const tap_cli *cli, tap_error *err)
         }
     }
     a->n_tokens = (int64_t)n_tokens;
-    return TAP_OK;
+    return tap_pictures_fill(a->subject.pictures, tap_cli_kernels(cli), cli->n_threads,
+                             err);
 }
 
 static tap_status put_state(void *owner, const tap_state *state, tap_error *err)

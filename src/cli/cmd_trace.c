@@ -207,6 +207,9 @@ tap_status tap_cmd_trace(tap_cli *cli, tap_error *err)
                         "no sites named; add --sites LIST, as in --sites 'lm.depth.*'");
     if (!out)
         return TAP_FAIL(err, TAP_EINVAL, "no file named; add -o out.safetensors");
-    return strcmp(sites, "vision.pixels") == 0 ? trace_pixels(cli, out, err)
-                                               : trace_states(cli, sites, out, err);
+    size_t n_conditions = 0;
+    (void)tap_args_list(&n_conditions, cli->args, "condition");
+    return n_conditions == 0 && strcmp(sites, "vision.pixels") == 0
+               ? trace_pixels(cli, out, err)
+               : trace_states(cli, sites, out, err);
 }

@@ -34,11 +34,14 @@ out:
     return status;
 }
 
-static tap_status compile_all(tap_subject *s, tap_error *err)
+/* The plans; pictures that conditions name are run as soon as all are compiled. */
+static tap_status compile_all(tap_subject *s, const tap_cli *cli, tap_error *err)
 {
     const tap_spec *spec = &s->model->spec;
     tap_plan_sizes sizes;
     tap_spec_plan_sizes(&sizes, spec);
+    TAP_TRY(tap_pictures_open(&s->pictures, s->model, s->prompt, err));
+    sizes.pictures = tap_pictures_plans(s->pictures);
     const size_t n = (size_t)s->n_conditions;
     TAP_TRY(tap_alloc(&s->plans, n, sizeof(tap_plan *), "plans", err));
     TAP_TRY(tap_alloc(&s->canonical, n, sizeof(char *), "plans", err));
@@ -56,7 +59,7 @@ static tap_status compile_all(tap_subject *s, tap_error *err)
         tap_condition_free(condition);
         TAP_TRY(status);
     }
-    return TAP_OK;
+    return tap_pictures_fill(s->pictures, tap_cli_kernels(cli), cli->n_threads, err);
 }
 
 /* The prompt as it goes to the tokenizer (tap_free it); NULL: the model's own. A question
@@ -82,14 +85,10 @@ static tap_status open_scene(tap_subject *s, int64_t *n_new, const tap_cli *cli,
                              const tap_template *chat, tap_error *err)
 {
     const char *image = tap_args_argument(cli->args, 1);
-    char *prompt = NULL;
-    tap_status status =
-        make_prompt(&prompt, cli, chat, s->model->spec.chat, image != NULL, err);
-    if (status == TAP_OK)
-        status = image ? tap_scene_open(&s->scene, s->model, image, prompt, err)
-                       : tap_scene_text(&s->scene, s->model, prompt, err);
-    tap_free(prompt);
-    TAP_TRY(status);
+    TAP_TRY(
+        make_prompt(&s->prompt, cli, chat, s->model->spec.chat, image != NULL, err));
+    TAP_TRY(image ? tap_scene_open(&s->scene, s->model, image, s->prompt, err)
+                  : tap_scene_text(&s->scene, s->model, s->prompt, err));
     const int64_t room = tap_lm_longest(&s->model->spec.lm) - s->scene.sequence.n_tok;
     *n_new = *n_new < room ? *n_new : room;
     return *n_new > 0 ? tap_sequence_extend(&s->scene.sequence, *n_new, err) : TAP_OK;
@@ -129,15 +128,18 @@ tap_status tap_subject_ask(tap_subject *out, int64_t *n_new, const tap_cli *cli,
         TAP_TRY_OUT(read_mask(&s, masks[m], err));
     if (needs_reg)
         TAP_TRY_OUT(tap_reg_find(&reg, &s.scene, cli->n_threads, err));
+    TAP_TRY_OUT(tap_intgrad_open(&s.intgrad, &s.scene, tap_cli_kernels(cli),
+                                 cli->n_threads, err));
     const tap_group_input input = {.scene = &s.scene,
                                    .part = s.part,
                                    .object = s.object,
                                    .other_part = s.other_part,
                                    .threshold = 0.5,
-                                   .reg = needs_reg ? &reg : NULL};
+                                   .reg = needs_reg ? &reg : NULL,
+                                   .scorer = tap_intgrad_scorer(s.intgrad)};
     TAP_TRY_OUT(tap_group_compile(&s.groups, &input, err));
     s.n_conditions = (int64_t)n_conditions;
-    TAP_TRY_OUT(compile_all(&s, err));
+    TAP_TRY_OUT(compile_all(&s, cli, err));
 out:
     tap_reg_clear(&reg);
     if (status == TAP_OK)
@@ -156,6 +158,9 @@ void tap_subject_clear(tap_subject *subject)
             tap_free(subject->canonical[c]);
     }
     tap_free(subject->plans);
+    tap_pictures_close(subject->pictures);
+    tap_intgrad_close(subject->intgrad);
+    tap_free(subject->prompt);
     tap_free(subject->canonical);
     tap_groups_clear(&subject->groups);
     tap_free(subject->part);

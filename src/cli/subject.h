@@ -7,6 +7,8 @@
 #include "hook/plan.h"
 #include "model/template.h"
 #include "read/group.h"
+#include "read/intgrad.h"
+#include "read/pictures.h"
 
 typedef struct tap_subject {
     char *path; /* of the model */
@@ -17,6 +19,9 @@ typedef struct tap_subject {
     const char *const *texts; /* [n_conditions] as typed; one empty text by default */
     char **canonical;         /* [n_conditions] */
     tap_plan **plans;         /* [n_conditions] */
+    char *prompt;             /* as it went to the tokenizer; NULL: the model's own */
+    tap_pictures *pictures;   /* that conditions take states from */
+    tap_intgrad *intgrad;     /* of groups that ask for it */
     int64_t n_conditions;
 } tap_subject;
 

@@ -371,7 +371,14 @@ static tap_status parse_arguments(tap_parser *p, argument *arguments, int n)
         TAP_TRY(tap_parse_expect(p, i ? "," : "("));
         tap_parse_space(p);
         arguments[i].text = p->at;
-        for (int depth = 0; *p->at && *p->at != ';'; p->at++) {
+        bool quoted = false;
+        for (int depth = 0; *p->at && (quoted || *p->at != ';'); p->at++) {
+            if (quoted && *p->at == '\\' && p->at[1])
+                p->at++;
+            else if (*p->at == '"')
+                quoted = !quoted;
+            if (quoted)
+                continue;
             if (depth == 0 && (*p->at == ',' || *p->at == ')'))
                 break;
             depth += *p->at == '(' ? 1 : *p->at == ')' ? -1 : 0;

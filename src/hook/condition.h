@@ -28,7 +28,8 @@ typedef enum tap_group_op {
     TAP_GROUP_SHIFT,  /* left moved a columns right and b rows down */
     TAP_GROUP_RANDOM, /* a image tokens, or as many outside left as left has; seed b */
     TAP_GROUP_TILE,   /* tokens of tile a */
-    TAP_GROUP_SPAN    /* tokens of the text at strings + text */
+    TAP_GROUP_SPAN,   /* tokens of the text at strings + text */
+    TAP_GROUP_INTGRAD /* the a image tokens that the word at strings + text depends on */
 } tap_group_op;
 
 typedef struct tap_group_node {
@@ -90,7 +91,7 @@ typedef struct tap_atom {
     double scale;
     bool drop_self;
     double fraction; /* 1: all */
-    int64_t seed;    /* of fraction, noise, permute */
+    int64_t seed;    /* of fraction, noise, permute, scramble */
     int64_t beyond;  /* -1: at any distance */
     tap_empty_rule empty;
     tap_phase phase;
@@ -100,7 +101,9 @@ typedef struct tap_atom {
     bool site_named; /* else the default: z with heads, resid_pre with blocks, ... */
     double weight;   /* sd of noise; w */
     bool positive;   /* project_out: only rows with a positive projection */
-    bool from_file;  /* patch: text is a file, else a condition of the batch */
+    bool instead;    /* noise: in place of the row, not added to it */
+    bool from_file;  /* patch: text is a trace file, else a condition of the batch, */
+    bool from_image; /* or a picture */
     size_t text;     /* file or run, at strings + text */
     int column, heads_column; /* 1-based place in the text, for messages */
     size_t source;            /* the text, at strings + source */
@@ -117,8 +120,5 @@ struct tap_condition {
 /* All group names that a condition may use. */
 extern const char *const tap_group_names[];
 extern const size_t tap_n_group_names;
-
-/* "mean", "zero" ...; ORDER tap_edit_kind. */
-extern const char *const tap_edit_names[];
 
 #endif

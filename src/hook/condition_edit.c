@@ -5,7 +5,8 @@
 #include <string.h>
 
 const char *const tap_edit_names[] = {
-    "", "mean", "zero", "noise", "permute", "copy", "steer", "project_out", "patch"};
+    "",     "mean",     "zero",  "noise",       "permute",
+    "copy", "scramble", "steer", "project_out", "patch"};
 
 enum { N_EDITS = sizeof tap_edit_names / sizeof *tap_edit_names };
 
@@ -47,7 +48,7 @@ static tap_status parse_source(tap_parser *p, size_t *offset, bool *is_file,
 
 static tap_status parse_vector(tap_parser *p, tap_atom *atom)
 {
-    static const char *const signs[] = {"both", "positive"};
+    static const char *const signs[] = {"both", "positive"}; /* ORDER */
     bool is_file = false;
     int sign = 0;
     TAP_TRY(parse_source(p, &atom->text, &is_file, "a safetensors file"));
@@ -59,8 +60,28 @@ static tap_status parse_vector(tap_parser *p, tap_atom *atom)
     return TAP_OK;
 }
 
+/* patch("trace.safetensors"), patch(a_condition), patch(image "photo.png") */
+static tap_status parse_patch(tap_parser *p, tap_atom *atom)
+{
+    const char *start = p->at;
+    atom->from_image = tap_parse_word(p, "image");
+    tap_parse_space(p);
+    if (atom->from_image && *p->at == ')') { /* a condition that is called image */
+        atom->from_image = false;
+        p->at = start;
+    }
+    if (atom->from_image && *p->at != '"')
+        return tap_parse_fail(p, "the file of a picture in quotes");
+    TAP_TRY(parse_source(p, &atom->text, &atom->from_file,
+                         "a trace file, the name of a condition, or image \"FILE\""));
+    atom->from_file = atom->from_file && !atom->from_image;
+    return tap_parse_expect(p, ")");
+}
+
 static tap_status parse_arguments(tap_parser *p, tap_atom *atom)
 {
+    static const char *const hows[] = {"added", "instead"}; /* ORDER */
+    int how = 0;
     /* `mean (a|b)` edits a|b; `mean(a) b` gives b the mean of a */
     const bool bare = atom->edit == TAP_EDIT_MEAN && *p->at != '(';
     if (atom->edit == TAP_EDIT_ZERO || bare)
@@ -71,8 +92,12 @@ static tap_status parse_arguments(tap_parser *p, tap_atom *atom)
         TAP_TRY(tap_parse_real(p, &atom->weight, 0.0, 1e6, "a standard deviation"));
         TAP_TRY(tap_parse_expect(p, ","));
         TAP_TRY(tap_parse_seed(p, &atom->seed));
+        if (tap_parse_mark(p, ","))
+            TAP_TRY(tap_parse_choice(p, &how, "'instead' or 'added'", hows, 2));
+        atom->instead = how == 1;
         break;
     case TAP_EDIT_PERMUTE:
+    case TAP_EDIT_SCRAMBLE:
         TAP_TRY(tap_parse_seed(p, &atom->seed));
         break;
     case TAP_EDIT_MEAN:
@@ -84,9 +109,7 @@ static tap_status parse_arguments(tap_parser *p, tap_atom *atom)
         TAP_TRY(parse_vector(p, atom));
         break;
     case TAP_EDIT_PATCH:
-        TAP_TRY(parse_source(p, &atom->text, &atom->from_file,
-                             "a trace file or the name of a condition"));
-        break;
+        return parse_patch(p, atom);
     case TAP_EDIT_NONE:
     case TAP_EDIT_ZERO:
         break;
@@ -133,7 +156,7 @@ static tap_site default_site(const tap_atom *atom)
 static tap_status refuse_misspelt(tap_parser *p)
 {
     static const char *const functions[] = {"ring",   "dilate", "erode", "shift",
-                                            "random", "tile",   "span"};
+                                            "random", "tile",   "span",  "intgrad"};
     char word[TAP_WORD_BYTES];
     const char *known[64];
     size_t n = 0;

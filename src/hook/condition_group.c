@@ -17,7 +17,8 @@ typedef enum shape {
     SHAPE_SHIFT,  /* ([group,] dx, dy) */
     SHAPE_RANDOM, /* (n or group, seed) */
     SHAPE_TILE,   /* (k) */
-    SHAPE_SPAN    /* ("text") */
+    SHAPE_SPAN,   /* ("text") */
+    SHAPE_WORD    /* (n, "word") */
 } shape;
 
 static const struct {
@@ -30,7 +31,8 @@ static const struct {
                  {"shift", TAP_GROUP_SHIFT, SHAPE_SHIFT},
                  {"random", TAP_GROUP_RANDOM, SHAPE_RANDOM},
                  {"tile", TAP_GROUP_TILE, SHAPE_TILE},
-                 {"span", TAP_GROUP_SPAN, SHAPE_SPAN}};
+                 {"span", TAP_GROUP_SPAN, SHAPE_SPAN},
+                 {"intgrad", TAP_GROUP_INTGRAD, SHAPE_WORD}};
 
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
@@ -67,6 +69,11 @@ static tap_status parse_arguments(tap_parser *p, tap_group_node *node, shape kin
         return tap_parse_string(p, &node->text);
     if (kind == SHAPE_TILE)
         return parse_radius(p, &node->a);
+    if (kind == SHAPE_WORD) {
+        TAP_TRY(parse_radius(p, &node->a));
+        TAP_TRY(tap_parse_expect(p, ","));
+        return tap_parse_string(p, &node->text);
+    }
     if (kind == SHAPE_RANDOM && number_first) {
         TAP_TRY(parse_radius(p, &node->a));
         TAP_TRY(tap_parse_expect(p, ","));
@@ -179,6 +186,14 @@ tap_status tap_parse_group(tap_parser *p, int32_t *node)
         TAP_TRY(parse_term(p, &right));
         TAP_TRY(put_pair(p, node, minus ? TAP_GROUP_MINUS : TAP_GROUP_OR, right));
     }
+}
+
+bool tap_condition_has_picture(const tap_condition *condition)
+{
+    for (size_t a = 0; a < condition->n_atoms; a++)
+        if (condition->atoms[a].from_image)
+            return true;
+    return false;
 }
 
 bool tap_condition_names(const tap_condition *condition, const char *group)

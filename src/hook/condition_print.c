@@ -60,6 +60,10 @@ static tap_status print_node(tap_buffer *out, const tap_condition *c, int32_t no
         return tap_buffer_print(out, err, "%" PRId64 ")", n->b);
     case TAP_GROUP_TILE:
         return tap_buffer_print(out, err, "tile(%" PRId64 ")", n->a);
+    case TAP_GROUP_INTGRAD:
+        TAP_TRY(tap_buffer_print(out, err, "intgrad(%" PRId64 ",", n->a));
+        TAP_TRY(print_string(out, c->strings.text + n->text, err));
+        return tap_buffer_put(out, ")", 1, err);
     case TAP_GROUP_SPAN:
         TAP_TRY(tap_buffer_put(out, "span(", 5, err));
         TAP_TRY(print_string(out, c->strings.text + n->text, err));
@@ -140,10 +144,11 @@ static tap_status print_edit(tap_buffer *out, const tap_condition *c,
     TAP_TRY(tap_buffer_print(out, err, "%s", tap_edit_names[atom->edit]));
     switch (atom->edit) {
     case TAP_EDIT_NOISE:
-        TAP_TRY(tap_buffer_print(out, err, "(%.17g,%" PRId64 ")", atom->weight,
-                                 atom->seed));
+        TAP_TRY(tap_buffer_print(out, err, "(%.17g,%" PRId64 "%s)", atom->weight,
+                                 atom->seed, atom->instead ? ",instead" : ""));
         break;
     case TAP_EDIT_PERMUTE:
+    case TAP_EDIT_SCRAMBLE:
         TAP_TRY(tap_buffer_print(out, err, "(%" PRId64 ")", atom->seed));
         break;
     case TAP_EDIT_MEAN:
@@ -162,8 +167,8 @@ static tap_status print_edit(tap_buffer *out, const tap_condition *c,
                                  atom->positive ? ",positive" : ""));
         break;
     case TAP_EDIT_PATCH:
-        TAP_TRY(tap_buffer_put(out, "(", 1, err));
-        if (atom->from_file)
+        TAP_TRY(tap_buffer_print(out, err, "(%s", atom->from_image ? "image " : ""));
+        if (atom->from_file || atom->from_image)
             TAP_TRY(print_string(out, text, err));
         else
             TAP_TRY(tap_buffer_print(out, err, "%s", text));

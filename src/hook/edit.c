@@ -67,20 +67,44 @@ static double project(const desk *k, const float *row)
     return dot / length;
 }
 
+/* Columns begin .. end of the mean of the rows read. */
+static void mean_of(float *out, const desk *k, int64_t begin, int64_t end)
+{
+    const tap_edit *e = k->edit;
+    for (int64_t c = begin; c < end; c++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < e->n_from; i++)
+            sum += (double)k->values[at_row(k, e->from[i]) + c];
+        out[c] = (float)(sum / (double)e->n_from);
+    }
+}
+
 /* The same for every edited row: made once, in the first. */
 static void make_mean(const desk *k, int64_t begin, int64_t end)
 {
     const tap_edit *e = k->edit;
     float *first = k->made + at_row(k, e->rows[k->lo]);
-    for (int64_t c = begin; c < end; c++) {
-        double sum = 0.0;
-        for (int64_t i = 0; i < e->n_from; i++)
-            sum += (double)k->values[at_row(k, e->from[i]) + c];
-        first[c] = (float)(sum / (double)e->n_from);
-    }
+    mean_of(first, k, begin, end);
     for (int64_t i = k->lo + 1; i < k->hi; i++)
         memcpy(k->made + at_row(k, e->rows[i]) + begin, first + begin,
                (size_t)(end - begin) * sizeof *first);
+}
+
+void tap_edit_later(float *out, const float *values, int64_t first,
+                    const int32_t *place_of, int64_t d, const tap_edit *edit,
+                    int64_t lo)
+{
+    const desk k = {.edit = edit,
+                    .values = values,
+                    .place_of = place_of,
+                    .first = first,
+                    .d = d,
+                    .lo = lo};
+    for (int64_t i = lo; i < edit->n_rows; i++, out += d)
+        if (edit->kind == TAP_EDIT_MEAN)
+            mean_of(out, &k, 0, d);
+        else
+            memcpy(out, values + at_row(&k, edit->from[i]), (size_t)d * sizeof *out);
 }
 
 /* Columns begin .. end of edited row i, whose projection is known. */
@@ -98,7 +122,7 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
         return;
     case TAP_EDIT_NOISE:
         for (int64_t c = begin; c < end; c++)
-            out[c] = (float)((double)row[c] +
+            out[c] = (float)((e->instead ? 0.0 : (double)row[c]) +
                              e->weight * (double)tap_edit_normal(e->key, e->place,
                                                                  e->rows[i], c));
         return;
@@ -110,6 +134,10 @@ static void make_row(const desk *k, int64_t i, int64_t begin, int64_t end,
         for (int64_t c = begin; c < end; c++)
             out[c] =
                 (float)((double)row[c] - e->weight * projection * (double)e->vector[c]);
+        return;
+    case TAP_EDIT_SCRAMBLE:
+        for (int64_t c = begin; c < end; c++)
+            out[c] = e->columns[c] < 0 ? -row[~e->columns[c]] : row[e->columns[c]];
         return;
     case TAP_EDIT_PERMUTE:
     case TAP_EDIT_COPY:

@@ -5,8 +5,11 @@
  *   mean         h_i <- mean of h_j over the group read (the image, unless named)
  *   zero         h_i <- 0
  *   noise        h_i <- h_i + sd e, e standard normal, by seed, token and column
+ *                (`instead`: h_i <- sd e)
  *   permute      h_i <- h_p(i), p a permutation of the edited rows, by seed
  *   copy         h_i <- h_s(i), s(i) a row of the group read
+ *   scramble     h_ic <- s_c h_i,q(c), q a permutation of the columns and s_c = +1 or -1, by
+ *                seed and site: the same for every row, image and condition
  *   steer        h_i <- h_i + w u
  *   project_out  h_i <- h_i - w <h_i, u> / <u, u> u   (`positive`: where <h_i, u> > 0)
  *   patch        h_i <- row i of another run at the same site
@@ -25,10 +28,14 @@ typedef enum tap_edit_kind {
     TAP_EDIT_NOISE,
     TAP_EDIT_PERMUTE,
     TAP_EDIT_COPY,
+    TAP_EDIT_SCRAMBLE,
     TAP_EDIT_STEER,
     TAP_EDIT_PROJECT_OUT,
     TAP_EDIT_PATCH
 } tap_edit_kind;
+
+/* "", "mean", "zero" ...; ORDER tap_edit_kind. */
+extern const char *const tap_edit_names[];
 
 /* One edit at one site of one block. The plan owns what it points to. */
 typedef struct tap_edit {
@@ -39,12 +46,13 @@ typedef struct tap_edit {
     const int32_t *from;  /* rows read: permute, copy [n_rows]; mean [n_from] */
     const int32_t *spans; /* [n_spans][2] columns begin, end; NULL: all */
     int64_t n_rows, n_from, n_spans;
-    double weight; /* sd of noise; w */
-    bool positive;
-    uint64_t key;        /* of noise: the seed in this image */
-    uint32_t place;      /* of noise: the name of the site in this model, folded */
-    const float *vector; /* steer, project_out: [d] */
-    const float *values; /* patch from a file: [n_rows][d] */
+    double weight;          /* sd of noise; w */
+    bool positive, instead; /* of project_out, of noise */
+    uint64_t key; /* of noise: the seed in this image; of a patch: the other picture */
+    uint32_t place;         /* of noise: the name of the site in this model, folded */
+    const int32_t *columns; /* scramble: [d] q(c), or ~q(c) for the other sign */
+    const float *vector;    /* steer, project_out: [d] */
+    const float *values;    /* patch from a file or a picture: [n_rows][d] */
     const struct tap_plan *run; /* patch from a run: its plan; NULL is the clean run */
     bool from_run;
     uint64_t hash; /* equal effect = equal hash */
@@ -73,6 +81,12 @@ TAP_NODISCARD tap_status tap_edit_apply(float *values, int64_t first, int64_t n_
                                         tap_site site, const float *const *patches,
                                         float *scratch, tap_block_receipt *receipt,
                                         tap_error *err);
+
+/* The rows that a `mean` or `copy` gives to its tokens from edit->rows[lo] on, which come after
+ * those that are run: out [edit->n_rows - lo][d] from rows first .. of values [..][d] as
+ * they stand before any edit of the site. */
+void tap_edit_later(float *out, const float *values, int64_t first, int64_t d,
+                    const tap_edit *edit, int64_t lo);
 
 /* Standard normal number of a column of a row: Box-Muller over Philox with the counter (row,
  * column / 2, place, purpose), cosine for even columns, sine for odd ones. */

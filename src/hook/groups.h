@@ -42,6 +42,14 @@ typedef struct tap_group_set {
                             not text; NULL: the stack has no text */
 } tap_group_set;
 
+/* Who says how much the next word depends on each image token, for intgrad(n,"word"):
+ * read/intgrad. *scores [n_tok] of the decoder stay the owner's. */
+typedef struct tap_group_scorer {
+    void *owner;
+    tap_status (*score)(void *owner, const double **scores, const char *word,
+                        tap_error *err);
+} tap_group_scorer;
+
 enum { TAP_ROW_MIXED = -2 };
 
 typedef struct tap_groups {
@@ -50,6 +58,7 @@ typedef struct tap_groups {
     /* the row of the projector that each decoder token is: [n_tok of TAP_LM]; -1: none,
      * TAP_ROW_MIXED: made of several rows; NULL: that of its feature */
     int32_t *projector_rows;
+    const tap_group_scorer *scorer; /* borrowed; NULL: no intgrad here */
 } tap_groups;
 
 #endif

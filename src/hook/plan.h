@@ -28,6 +28,8 @@ TAP_NODISCARD tap_status tap_group_bits(uint64_t *bits, const char *text,
                                         tap_stack stack, const tap_groups *groups,
                                         tap_error *err);
 
+/* Whether the condition takes states from another picture: patch(image "PATH"). */
+bool tap_condition_has_picture(const tap_condition *condition);
 /* Whether the condition names this group anywhere: "reg" needs a clean run first. */
 bool tap_condition_names(const tap_condition *condition, const char *group);
 /* Whether every atom acts inside the vision encoder. */
@@ -41,15 +43,41 @@ typedef struct tap_plan_runs {
     int64_t n;
 } tap_plan_runs;
 
+/* Rows of a place that a plan takes from another picture's run. */
+typedef struct tap_picture_rows {
+    const char *path; /* of the picture */
+    tap_site site;
+    tap_stack stack;
+    int block;           /* -1 outside blocks */
+    const int32_t *rows; /* [n_rows] rows of the site, ascending */
+    int64_t n_rows, d;
+    const tap_groups *groups; /* of the picture that the plan is for */
+} tap_picture_rows;
+
+/* Who has the states of other pictures, for patch(image "PATH"): read/pictures. Asked while
+ * a plan is compiled; *values [n_rows][d] stays the owner's and is filled before the plan
+ * is run, *key says which pixels they come from.
+ * Errors: TAP_EINVAL where the two pictures' tokens stand differently. */
+typedef struct tap_plan_pictures {
+    void *owner;
+    tap_status (*want)(void *owner, const float **values, uint64_t *key,
+                       const tap_picture_rows *rows, tap_error *err);
+} tap_plan_pictures;
+
 /* What a plan is compiled against; tap_spec_plan_sizes (model/spec.h) fills it. */
 typedef struct tap_plan_sizes {
     int n_blocks[TAP_N_STACKS]; /* blocks that exist (vision: also those not read) */
     int n_heads[TAP_N_STACKS], n_kv_heads[TAP_N_STACKS];
     int d_model[TAP_N_STACKS], d_head[TAP_N_STACKS], d_mlp[TAP_N_STACKS];
     int d_projector_in, d_projector_out;
+    int d_patch; /* pixels of a patch, in three channels */
     bool causal[TAP_N_STACKS];
     bool keeps_cls;            /* CLS is a row of vision.features */
     const tap_plan_runs *runs; /* NULL: none */
+    const char
+        *beside; /* files that conditions name are relative to this file's folder;
+                           NULL: to the working directory */
+    const tap_plan_pictures *pictures; /* NULL: patch(image "PATH") is refused */
 } tap_plan_sizes;
 
 typedef struct tap_block_plan {
@@ -64,7 +92,7 @@ enum { TAP_PLAN_EDITS = 256 }; /* most edits of one block */
 
 /* Sites outside blocks, by the stage in which they are met. */
 typedef enum tap_stage {
-    TAP_STAGE_VISION,    /* vision.patch_embed, vision.pre_norm */
+    TAP_STAGE_VISION,    /* vision.pixels, vision.patch_embed, vision.pre_norm */
     TAP_STAGE_PROJECTOR, /* vision.features, projector.in, projector.out */
     TAP_STAGE_EMBED,     /* lm.embed */
     TAP_N_STAGES

@@ -22,6 +22,8 @@ static int64_t width_of(const tap_plan_sizes *s, const tap_atom *atom)
         return (int64_t)s->n_kv_heads[stack] * s->d_head[stack];
     case TAP_SITE_MLP_ACT:
         return s->d_mlp[stack];
+    case TAP_SITE_PIXELS:
+        return s->d_patch;
     case TAP_SITE_PROJECTOR_IN:
         return s->d_projector_in;
     case TAP_SITE_PROJECTOR_OUT:
@@ -58,7 +60,10 @@ int32_t tap_edit_row(const tap_editor *e, int64_t token)
     if (e->atom->projector)
         return e->c->groups->projector_rows ? e->c->groups->projector_rows[token]
                                             : e->set->tokens[token].feature;
-    if (e->atom->site != TAP_SITE_FEATURES || e->c->sizes->keeps_cls)
+    const bool without_cls =
+        e->atom->site == TAP_SITE_PIXELS ||
+        (e->atom->site == TAP_SITE_FEATURES && !e->c->sizes->keeps_cls);
+    if (!without_cls)
         return (int32_t)token;
     if (e->set->tokens[token].role == TAP_ROLE_CLS)
         return -1;
@@ -131,6 +136,38 @@ static tap_status permute(int32_t *from, const tap_editor *e,
     for (int64_t i = 0; i < n; i++)
         from[i] = all[i].row;
     tap_free(all);
+    return TAP_OK;
+}
+
+/* columns[c] = the column that c takes, or ~ of it with the other sign: the edit's columns in
+ * the order of their random numbers. Of the seed and the site alone, not of the picture. */
+static tap_status scramble(tap_edit *edit, const tap_editor *e)
+{
+    int32_t *columns = NULL;
+    drawn *all = NULL;
+    int64_t n = 0;
+    TAP_TRY(tap_plan_own(e->c, &columns, (size_t)edit->d, sizeof *columns));
+    TAP_TRY(tap_alloc(&all, (size_t)edit->d, sizeof *all, "a permutation", e->c->err));
+    for (int64_t s = 0; s < (edit->spans ? edit->n_spans : 1); s++) {
+        const int64_t end = edit->spans ? edit->spans[2 * s + 1] : edit->d;
+        for (int64_t c = edit->spans ? edit->spans[2 * s] : 0; c < end; c++) {
+            const uint32_t counter[4] = {(uint32_t)c, 0, edit->place,
+                                         TAP_DRAW_SCRAMBLE};
+            uint32_t words[4];
+            tap_philox(words, counter, (uint64_t)e->atom->seed);
+            columns[c] = (int32_t)(words[2] >> 31);
+            all[n++] = (drawn){(uint64_t)words[0] << 32 | words[1], (int32_t)c};
+        }
+    }
+    qsort(all, (size_t)n, sizeof *all, by_draw);
+    n = 0;
+    for (int64_t s = 0; s < (edit->spans ? edit->n_spans : 1); s++) {
+        const int64_t end = edit->spans ? edit->spans[2 * s + 1] : edit->d;
+        for (int64_t c = edit->spans ? edit->spans[2 * s] : 0; c < end; c++, n++)
+            columns[c] = columns[c] ? ~all[n].row : all[n].row;
+    }
+    tap_free(all);
+    edit->columns = columns;
     return TAP_OK;
 }
 
@@ -212,7 +249,8 @@ static tap_status rows_read(tap_edit *edit, const tap_editor *e,
 static tap_status note_reads(const tap_editor *e, const tap_edit *edit)
 {
     uint64_t **bits = &e->c->out->plan.rows_read[e->atom->stack];
-    const bool tokens = !e->atom->projector && e->atom->site != TAP_SITE_FEATURES;
+    const bool tokens = !e->atom->projector && e->atom->site != TAP_SITE_FEATURES &&
+                        e->atom->site != TAP_SITE_PIXELS;
     if (!tokens || edit->n_from == 0)
         return TAP_OK;
     if (!*bits)
@@ -286,6 +324,38 @@ static tap_status find_run(tap_edit *edit, const tap_editor *e)
         near ? "'?" : "");
 }
 
+/* Rows of another picture's run, which are there once all plans are compiled. */
+static tap_status find_picture(tap_edit *edit, const tap_editor *e, int block)
+{
+    const tap_plan_pictures *pictures = e->c->sizes->pictures;
+    const tap_picture_rows rows = {.path = tap_edit_text(e),
+                                   .site = edit->site,
+                                   .stack = e->atom->stack,
+                                   .block = block,
+                                   .rows = edit->rows,
+                                   .n_rows = edit->n_rows,
+                                   .d = edit->d,
+                                   .groups = e->c->groups};
+    tap_error why = {0};
+    if (!pictures)
+        return tap_plan_refuse(
+            e->c, e->atom, e->atom->column,
+            "patch(image \"%s\"): other pictures cannot be run here; "
+            "trace it and name the trace file",
+            rows.path);
+    if (edit->site == TAP_SITE_PIXELS)
+        return tap_plan_refuse(
+            e->c, e->atom, e->atom->column,
+            "patch(image \"%s\") gives states, not pixels; write 'at "
+            "patch_embed', where each row is one patch's pixels",
+            rows.path);
+    const tap_status status =
+        pictures->want(pictures->owner, &edit->values, &edit->key, &rows, &why);
+    if (status == TAP_EINVAL)
+        return tap_plan_refuse(e->c, e->atom, e->atom->column, "%s", why.message);
+    return status == TAP_OK ? TAP_OK : TAP_FAIL(e->c->err, status, "%s", why.message);
+}
+
 /* ---- one edit ---- */
 
 static uint64_t hash_array(uint64_t seed, const void *bytes, size_t n)
@@ -296,8 +366,9 @@ static uint64_t hash_array(uint64_t seed, const void *bytes, size_t n)
 /* Everything that decides what the edit does. */
 static void hash_edit(tap_edit *edit, int block)
 {
-    const int64_t head[] = {edit->kind, edit->site,    edit->n_rows,   edit->n_from,
-                            block,      edit->n_spans, edit->positive, edit->from_run};
+    const int64_t head[] = {edit->kind,     edit->site,    edit->n_rows,
+                            edit->n_from,   block,         edit->n_spans,
+                            edit->positive, edit->instead, edit->from_run};
     uint64_t h = tap_hash(7, head, sizeof head);
     h = tap_hash(h, &edit->weight, sizeof edit->weight);
     h = tap_hash(h, &edit->key, sizeof edit->key);
@@ -305,9 +376,12 @@ static void hash_edit(tap_edit *edit, int block)
     h = hash_array(h, edit->rows, (size_t)edit->n_rows * sizeof *edit->rows);
     h = hash_array(h, edit->from, (size_t)edit->n_from * sizeof *edit->from);
     h = hash_array(h, edit->spans, (size_t)edit->n_spans * 2 * sizeof *edit->spans);
+    h = hash_array(h, edit->columns, (size_t)edit->d * sizeof *edit->columns);
     h = hash_array(h, edit->vector, (size_t)edit->d * sizeof *edit->vector);
-    h = hash_array(h, edit->values,
-                   (size_t)(edit->n_rows * edit->d) * sizeof *edit->values);
+    if (edit->key == 0 ||
+        edit->kind != TAP_EDIT_PATCH) /* else the key stands for them */
+        h = hash_array(h, edit->values,
+                       (size_t)(edit->n_rows * edit->d) * sizeof *edit->values);
     for (int s = 0; edit->run && s < TAP_N_STACKS; s++)
         for (int b = 0; b < edit->run->n_blocks[s]; b++)
             h = tap_hash(h, &edit->run->blocks[s][b].hash, sizeof h);
@@ -325,7 +399,8 @@ static tap_status add(tap_editor *e, const tap_row_place *places, int64_t n_rows
                      .d = width_of(e->c->sizes, e->atom),
                      .n_rows = n_rows,
                      .weight = e->atom->weight,
-                     .positive = e->atom->positive};
+                     .positive = e->atom->positive,
+                     .instead = e->atom->instead};
     char name[TAP_SITE_NAME_BYTES];
     int32_t *rows = NULL;
     TAP_TRY(tap_plan_own(e->c, &rows, (size_t)n_rows, sizeof *rows));
@@ -335,18 +410,22 @@ static tap_status add(tap_editor *e, const tap_row_place *places, int64_t n_rows
     TAP_TRY(columns_of(&edit, e));
     TAP_TRY(rows_read(&edit, e, places));
     TAP_TRY(note_reads(e, &edit));
-    if (edit.kind == TAP_EDIT_NOISE) {
-        /* every site of every block has numbers of its own */
+    if (edit.kind == TAP_EDIT_NOISE)
         edit.key = (uint64_t)e->atom->seed ^ e->c->groups->key;
+    if (edit.kind == TAP_EDIT_NOISE || edit.kind == TAP_EDIT_SCRAMBLE) {
+        /* every site of every block has numbers of its own */
         tap_edit_site(name, e->atom, block);
         for (const char *at = name; *at; at++)
             edit.place = 31U * edit.place + (unsigned char)*at;
     }
+    if (edit.kind == TAP_EDIT_SCRAMBLE)
+        TAP_TRY(scramble(&edit, e));
     if (edit.kind == TAP_EDIT_STEER || edit.kind == TAP_EDIT_PROJECT_OUT)
         TAP_TRY(tap_edit_read_vector(&edit, e, block));
     if (edit.kind == TAP_EDIT_PATCH)
-        TAP_TRY(e->atom->from_file ? tap_edit_read_trace(&edit, e, places, block)
-                                   : find_run(&edit, e));
+        TAP_TRY(e->atom->from_file    ? tap_edit_read_trace(&edit, e, places, block)
+                : e->atom->from_image ? find_picture(&edit, e, block)
+                                      : find_run(&edit, e));
     hash_edit(&edit, block);
     TAP_TRY(tap_grow(&e->entries, &e->capacity, e->n + 1, sizeof *e->entries, "edits",
                      e->c->err));
@@ -357,6 +436,28 @@ static tap_status add(tap_editor *e, const tap_row_place *places, int64_t n_rows
     return TAP_OK;
 }
 
+/* The path of the file that the atom names, if it names one. */
+static tap_status find_path(tap_editor *e)
+{
+    const tap_atom *atom = e->atom;
+    const bool names_file =
+        atom->edit == TAP_EDIT_STEER || atom->edit == TAP_EDIT_PROJECT_OUT ||
+        (atom->edit == TAP_EDIT_PATCH && (atom->from_file || atom->from_image));
+    const char *beside = e->c->sizes->beside;
+    const char *end = beside ? strrchr(beside, '/') : NULL;
+    e->path = NULL;
+    const char *text = tap_edit_text(e);
+    if (!names_file || !end || text[0] == '/')
+        return TAP_OK;
+    const size_t n = (size_t)(end - beside) + 1;
+    char *path = NULL;
+    TAP_TRY(tap_plan_own(e->c, &path, n + strlen(text) + 1, 1));
+    memcpy(path, beside, n);
+    memcpy(path + n, text, strlen(text) + 1);
+    e->path = path;
+    return TAP_OK;
+}
+
 static tap_status add_atom(tap_editor *e, const tap_ready_atom *a)
 {
     tap_row_place *places = NULL;
@@ -364,6 +465,7 @@ static tap_status add_atom(tap_editor *e, const tap_ready_atom *a)
     e->a = a;
     e->atom = a->atom;
     e->set = tap_atom_set(e->c, a->atom);
+    TAP_TRY(find_path(e));
     TAP_TRY(places_of(&places, &n, e, a->queries));
     if (n == 0) /* a group without members here: nothing to do */
         return TAP_OK;

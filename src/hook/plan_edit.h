@@ -28,12 +28,13 @@ typedef struct tap_editor {
     const tap_atom *atom;
     const tap_group_set *set;
     tap_safetensors *file; /* of the atom */
+    const char *path;      /* of that file or picture; NULL: it names none */
 } tap_editor;
 
-/* The atom's file or run, as written. */
+/* The path of the atom's file, or its run as written. */
 static inline const char *tap_edit_text(const tap_editor *e)
 {
-    return e->c->condition->strings.text + e->atom->text;
+    return e->path ? e->path : e->c->condition->strings.text + e->atom->text;
 }
 
 /* "lm.3.resid_pre", "projector.out" */

@@ -153,6 +153,11 @@ tap_status tap_edit_read_trace(tap_edit *edit, tap_editor *e,
     TAP_TRY(tap_plan_own(e->c, &values, (size_t)edit->n_rows,
                          (size_t)edit->d * sizeof *values));
     for (int64_t i = 0; i < edit->n_rows; i++) {
+        if (e->set->tokens[places[i].token].role == TAP_ROLE_GEN)
+            return tap_plan_refuse(e->c, e->atom, e->atom->column,
+                                   "'%s' has no states of generated tokens; leave them "
+                                   "out of the group with '-gen'",
+                                   tap_edit_text(e));
         const int64_t row = whole ? places[i].row : image_row(e, places[i].token);
         if (row < 0)
             return tap_plan_refuse(

@@ -316,6 +316,45 @@ out:
     return status;
 }
 
+/* The image tokens that the next word depends on most. */
+static tap_status find_intgrad(uint64_t *out, const scope *s, const tap_group_node *n)
+{
+    const char *word = s->c->condition->strings.text + n->text;
+    const tap_group_scorer *scorer = s->c->groups->scorer;
+    const double *scores = NULL;
+    tap_error why = {0};
+    int64_t count = 0;
+    for (int64_t t = 0; t < s->set->n_tok; t++)
+        count += is_patch(s, t);
+    if (s->set != &s->c->groups->stacks[TAP_LM])
+        return tap_plan_refuse(
+            s->c, s->atom, n->column,
+            "intgrad chooses among the decoder's image tokens; write "
+            "it in an atom of lm");
+    if (!scorer)
+        return tap_plan_refuse(
+            s->c, s->atom, n->column,
+            "intgrad(%lld,\"%.60s\") needs a question that is "
+            "answered: use answer, generate, attention, lens or trace",
+            (long long)n->a, word);
+    if (n->a > count)
+        return tap_plan_refuse(s->c, s->atom, n->column,
+                               "intgrad needs %lld image tokens, but there are %lld",
+                               (long long)n->a, (long long)count);
+    const tap_status status = scorer->score(scorer->owner, &scores, word, &why);
+    if (status != TAP_OK)
+        return tap_plan_refuse(s->c, s->atom, n->column, "intgrad: %s", why.message);
+    for (int64_t i = 0; i < n->a; i++) {
+        int64_t best = -1;
+        for (int64_t t = 0; t < s->set->n_tok; t++)
+            if (is_patch(s, t) && !tap_bits_get(out, t) &&
+                (best < 0 || scores[t] > scores[best]))
+                best = t;
+        tap_bits_set(out, best);
+    }
+    return TAP_OK;
+}
+
 /* ---- expressions ---- */
 
 static tap_status eval(uint64_t *out, const scope *s, int32_t node);
@@ -359,6 +398,7 @@ static tap_status combine(uint64_t *out, uint64_t *other, const scope *s,
     case TAP_GROUP_NAME:
     case TAP_GROUP_TILE:
     case TAP_GROUP_SPAN:
+    case TAP_GROUP_INTGRAD:
         break;
     }
     return TAP_FAIL(s->c->err, TAP_EBUG, "a group without meaning");
@@ -374,6 +414,8 @@ static tap_status eval(uint64_t *out, const scope *s, int32_t node)
         return find_tile(out, s, n);
     if (n->op == TAP_GROUP_SPAN)
         return find_span(out, s, n);
+    if (n->op == TAP_GROUP_INTGRAD)
+        return find_intgrad(out, s, n);
     uint64_t *other = NULL;
     TAP_TRY(tap_alloc(&other, (size_t)s->n_words, sizeof *other, "a group", s->c->err));
     const tap_status status = combine(out, other, s, n);

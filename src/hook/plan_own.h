@@ -7,7 +7,13 @@
 enum { TAP_PLAN_ATOMS = TAP_PLAN_EDITS, TAP_PLAN_BLOCKS = 1024, TAP_PLAN_HEADS = 256 };
 
 /* Purposes of random numbers under one seed: the last word of the counter. */
-enum { TAP_DRAW_GROUP = 1, TAP_DRAW_EDGE, TAP_DRAW_PERMUTE, TAP_DRAW_NOISE };
+enum {
+    TAP_DRAW_GROUP = 1,
+    TAP_DRAW_EDGE,
+    TAP_DRAW_PERMUTE,
+    TAP_DRAW_NOISE,
+    TAP_DRAW_SCRAMBLE
+};
 
 /* The plan as handed out, and what it owns. */
 typedef struct tap_owned_plan {

@@ -173,6 +173,11 @@ static const tap_preset presets[] = {
      "an experiment with controls: [mismatched_image]"},
     {"ctl.permuted_labels", NULL, "what does a wrong word give?", OPI,
      "an experiment with controls: [permuted_labels]"},
+    {"ctl.random_projector(seed)",
+     "projector: scramble($1) image at in; projector: scramble($1) image at out",
+     "what does the lens see through a random projector of the same scale? Input columns "
+     "and output rows of its maps are shuffled, with random signs",
+     OPI, NULL},
     {"ctl.words", NULL,
      "what does a decoder cut cost where there is no context to lose?", OPI,
      "an experiment with controls: [words]"},
@@ -208,13 +213,15 @@ static const tap_preset presets[] = {
      "as many random tokens instead", NEO, NULL},
     {"neo.ablate.random.zero(n,seed)", "lm: zero random($1,$2)", "the same with zeros",
      NEO, NULL},
-    {"neo.ablate.intgrad", "lm: mean other_part",
-     "tokens that integrated gradients chose, handed in as the mask other_part", NEO,
-     NULL},
-    {"neo.ablate.intgrad.zero", "lm: zero other_part", "the same with zeros", NEO,
-     NULL},
-    {"neo.pixel_noise.object(sd,seed)", "vision: noise($1,$2) object at patch_embed",
-     "noise where the object's pixels enter (on patch embeddings): is it still named?",
+    {"neo.ablate.intgrad(n,\"word\")", "lm: mean intgrad($1,$2)",
+     "the n image tokens that the answer's first word depends on most, by integrated "
+     "gradients",
+     NEO, NULL},
+    {"neo.ablate.intgrad.zero(n,\"word\")", "lm: zero intgrad($1,$2)",
+     "the same with zeros", NEO, NULL},
+    {"neo.pixel_noise.object(sd,seed)", "vision: noise($1,$2,instead) object at pixels",
+     "the object's patches painted over with noise: is it still named? Uniform noise as in "
+     "the paper has sd 1.07 in normalised pixels",
      NEO, NULL},
 
     {"zhang.question_to_last(l)", "lm[window($1,9)]: last <- question",
@@ -342,9 +349,13 @@ void tap_preset_needs(char out[TAP_PRESET_NEEDS_BYTES], const tap_preset *preset
                  {"question", "text rows (answer, generate, trace)"},
                  {"last", "text rows (answer, generate, trace)"},
                  {"span", "text rows (answer, generate, trace)"},
-                 {"patch", "another run: a trace file, or a condition of the batch"},
+                 {"patch",
+                  "another run: a trace file, image \"PICTURE\", or a condition "
+                  "of the batch"},
                  {"project_out", "a direction in a safetensors file"},
-                 {"reg", "a clean run first"}};
+                 {"reg", "a clean run first"},
+                 {"intgrad", "50 runs of the decoder and back first (not in an "
+                             "experiment)"}};
 
     size_t n = 0;
     out[0] = '\0';

@@ -21,8 +21,9 @@ typedef enum tap_site_use {
 /* X(enum word, name, in vision, in lm, per block, use, shape, meaning), in the order in
  * which a run meets them. Names with a dot belong to no block. */
 #define TAP_SITES(X)                                                                   \
-    X(PIXELS, "vision.pixels", 1, 0, 0, READ, "[n_tiles][3][side][side]",              \
-      "normalised pixels that the vision encoder sees")                                \
+    X(PIXELS, "vision.pixels", 1, 0, 0, EDIT, "[n_tiles][3][side][side]",              \
+      "normalised pixels that the vision encoder sees; the rows of an edit are "       \
+      "patches, [n_patches][3][patch][patch]")                                         \
     X(PATCH_EMBED, "vision.patch_embed", 1, 0, 0, EDIT, "[n_tok][d_model]",            \
       "patch embeddings (CLS first), before positions are added")                      \
     X(PRE_NORM, "vision.pre_norm", 1, 0, 0, EDIT, "[n_tok][d_model]",                  \

@@ -3,6 +3,7 @@
 #include "lab/sweep.h"
 #include "read/group.h"
 #include "read/lens.h"
+#include "read/pictures.h"
 
 #include <omp.h>
 #include <string.h>
@@ -12,6 +13,7 @@ struct tap_answer {
     tap_groups groups;
     tap_labels labels;
     tap_plan **plans; /* [n_conditions] */
+    tap_pictures *pictures;
     size_t n_conditions, n_labels;
     size_t *label_of; /* [n_labels] index in labels */
     tap_lens *lens;
@@ -70,10 +72,13 @@ static tap_status check_conditions(bool *needs_reg, const tap_question *q,
 }
 
 static tap_status compile_plans(tap_answer *a, const tap_model *model,
-                                const char *const *texts, tap_error *err)
+                                const tap_question *q, const char *const *texts,
+                                tap_error *err)
 {
     tap_plan_sizes sizes;
     tap_spec_plan_sizes(&sizes, &model->spec);
+    TAP_TRY(tap_pictures_open(&a->pictures, model, q->prompt, err));
+    sizes.pictures = tap_pictures_plans(a->pictures);
     TAP_TRY(tap_alloc(&a->plans, a->n_conditions, sizeof(tap_plan *), "plans", err));
     for (size_t c = 0; c < a->n_conditions; c++) {
         const tap_plan_runs runs = {.names = texts,
@@ -87,7 +92,7 @@ static tap_status compile_plans(tap_answer *a, const tap_model *model,
         tap_condition_free(condition);
         TAP_TRY(status);
     }
-    return TAP_OK;
+    return tap_pictures_fill(a->pictures, NULL, q->n_threads, err);
 }
 
 static tap_status find_labels(tap_answer *a, const tap_model *model,
@@ -189,7 +194,7 @@ tap_status tap_ask(tap_answer **out, const tap_model *model,
     TAP_TRY_OUT(find_labels(a, model, q, err));
     TAP_TRY_OUT(find_groups(a, q, needs_reg, err));
     TAP_TRY_OUT(
-        compile_plans(a, model, q->n_conditions > 0 ? q->conditions : clean, err));
+        compile_plans(a, model, q, q->n_conditions > 0 ? q->conditions : clean, err));
     TAP_TRY_OUT(
         run_lens(a, model, q->n_threads > 0 ? q->n_threads : omp_get_num_procs(), err));
 out:
@@ -208,6 +213,7 @@ void tap_answer_free(tap_answer *answer)
     for (size_t c = 0; answer->plans && c < answer->n_conditions; c++)
         tap_plan_free(answer->plans[c]);
     tap_free(answer->plans);
+    tap_pictures_close(answer->pictures);
     tap_free(answer->ranks);
     tap_free(answer->label_of);
     tap_labels_clear(&answer->labels);

@@ -312,6 +312,8 @@ static tap_sweep_setup setup_of(tap_sweep *sweep)
         .labels = &sweep->labels,
         .conditions = sweep->conditions,
         .n_conditions = sweep->n_conditions,
+        .kernels = sweep->options.kernels,
+        .n_threads = sweep->options.n_threads,
         .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL,
         .sets = &sweep->sets};
 }

@@ -37,6 +37,7 @@ void tap_sweep_image_clear(tap_sweep_image *image)
     }
     for (int64_t p = 0; p < image->n_plans; p++)
         tap_plan_free(image->plans[p]);
+    tap_pictures_close(image->pictures);
     tap_free(image->items);
     tap_free(image->plans);
     tap_free(image->rows.tokens);
@@ -89,16 +90,22 @@ static tap_status make_thumbnail(tap_image *out, const tap_image *photo,
                             TAP_BILINEAR, TAP_ORDER_PILLOW_12, err);
 }
 
+/* NULL: the model's own. */
+static const char *prompt_of(const tap_sweep_setup *setup)
+{
+    const char *prompt = setup->experiment->prompt;
+    return strcmp(prompt, "default") == 0 ? NULL : prompt;
+}
+
 static tap_status open_photo(tap_sweep_image *image, const tap_sweep_setup *setup,
                              const char *path, tap_error *err)
 {
-    const char *prompt = setup->experiment->prompt;
+    const char *prompt = prompt_of(setup);
     const int64_t side_px = setup->experiment->readout.thumbnail_px;
     tap_image photo = {0};
     TAP_TRY(tap_image_read_as(&photo, path, setup->model->spec.preprocess.alpha, err));
     tap_status status =
-        tap_scene_make(&image->scene, setup->model, &photo,
-                       strcmp(prompt, "default") == 0 ? NULL : prompt, err);
+        tap_scene_make(&image->scene, setup->model, &photo, prompt, err);
     if (status == TAP_OK && side_px > 0)
         status = make_thumbnail(&image->thumbnail, &photo, side_px, err);
     tap_image_clear(&photo);
@@ -229,6 +236,8 @@ static tap_status compile_plans(tap_sweep_image *image, tap_sweep_item *item,
     tap_plan_sizes sizes;
     tap_status status = TAP_OK;
     tap_spec_plan_sizes(&sizes, &setup->model->spec);
+    sizes.beside = setup->experiment->path;
+    sizes.pictures = tap_pictures_plans(image->pictures);
     TAP_TRY_OUT(tap_alloc(&names, n, sizeof *names, "plans", err));
     TAP_TRY_OUT(tap_alloc(&plans, n, sizeof *plans, "plans", err));
     TAP_TRY_OUT(tap_alloc(&item->variants, n, sizeof *item->variants, "plans", err));
@@ -458,7 +467,11 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
         const bool needs_reg = first_naming(setup, "reg") >= 0;
         if (needs_reg)
             TAP_TRY_OUT(tap_reg_find(&reg, &image.scene, 0, err));
+        TAP_TRY_OUT(
+            tap_pictures_open(&image.pictures, setup->model, prompt_of(setup), err));
         TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));
+        TAP_TRY_OUT(
+            tap_pictures_fill(image.pictures, setup->kernels, setup->n_threads, err));
         TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.tokens, c.n_image, err));
         TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
         TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));

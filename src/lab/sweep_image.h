@@ -6,7 +6,7 @@
 #include "image/outline.h"
 #include "lab/candidate.h"
 #include "lab/dataset.h"
-#include "read/scene.h"
+#include "read/pictures.h"
 
 /* What goes through the model for an image: its photo, and what controls put in its place.
  * All are read with the same sequence of tokens. */
@@ -77,6 +77,7 @@ typedef struct tap_sweep_image {
     int64_t n_items, n_scored;
     tap_plan **plans; /* [n_plans], distinct in effect; plan 0 exists if n_scored > 0 */
     int64_t n_plans;
+    tap_pictures *pictures; /* that plans take states from */
 
     struct {
         bool present;
@@ -97,6 +98,8 @@ typedef struct tap_sweep_setup {
     tap_labels *labels;               /* grows with new words */
     tap_condition *const *conditions; /* [n_conditions] parsed */
     int64_t n_conditions;
+    const tap_kernels *kernels;
+    int n_threads;
     const tap_survey *survey;       /* of the data; NULL when nothing needs it */
     const tap_candidate_sets *sets; /* empty: labels are ranked in the vocabulary */
 } tap_sweep_setup;

@@ -1,5 +1,6 @@
 #include "model/decode.h"
 
+#include "model/decode_edits.h"
 #include "model/pass.h"
 
 #include <assert.h>
@@ -11,7 +12,9 @@ enum { ALIGN_BYTES = 64, N_TAKES = 32, LOGIT_ROWS = 32 };
 
 struct tap_decoder {
     const tap_model *model;
-    const tap_plan *plan;
+    const tap_plan *plan;           /* of the whole sequence; NULL: clean */
+    tap_row_plan own;               /* of generated rows */
+    const tap_plan *row_plan;       /* own.plan, or NULL */
     int64_t n_tok, n_done;          /* places of the sequence; rows in the cache */
     float *keys, *values;           /* [n_blocks][n_tok][n_kv_heads d_head] */
     float *logits;                  /* [d_vocab] */
@@ -134,36 +137,32 @@ static tap_status run_prompt(tap_decoder **decoders, const tap_item *item,
         tap_bits_set(wanted.blocks[TAP_LM][TAP_SITE_V], b);
     }
     const tap_sink sink = {.owner = decoders, .wanted = &wanted, .put = keep_prompt};
-    return tap_run(NULL, model, &prompt, 1, n_conditions, options, &sink, err);
+    tap_run_options with = *options;
+    tap_later_rows *later = NULL;
+    tap_status status = TAP_OK;
+    for (int64_t c = 0; c < n_conditions; c++)
+        with.n_later += (int64_t)decoders[c]->own.n_later;
+    TAP_TRY_OUT(tap_alloc(&later, (size_t)with.n_later, sizeof *later, "edits", err));
+    with.later = later;
+    with.n_later = 0;
+    for (int64_t c = 0; c < n_conditions; c++)
+        for (size_t i = 0; i < decoders[c]->own.n_later; i++)
+            later[with.n_later++] = decoders[c]->own.later[i];
+    status = tap_run(NULL, model, &prompt, 1, n_conditions, &with, &sink, err);
+out:
+    tap_free(later);
+    return status;
 }
 
-/* Whether an edit names generated rows; those that read other rows, which are not at hand
- * then, are refused. */
-static tap_status check_edits(bool *acts, const tap_decoder *d,
-                              const tap_block_plan *plan, tap_error *err)
+static tap_status check_plan(tap_decoder *d, const tap_run_options *options,
+                             int32_t condition, tap_error *err)
 {
-    for (int i = 0; i < plan->n_edits; i++) {
-        const tap_edit *e = &plan->edits[i];
-        if (e->n_rows == 0 || e->rows[e->n_rows - 1] < d->n_done)
-            continue;
-        *acts = true;
-        if (e->n_from > 0 || e->from_run)
-            return TAP_FAIL(
-                err, TAP_EUNSUPPORTED,
-                "a state edit of generated tokens may be zero, noise, steer "
-                "or project_out; others read states that are not kept");
-    }
-    return TAP_OK;
-}
-
-static tap_status check_plan(tap_decoder *d, tap_error *err)
-{
-    bool acts = false;
+    TAP_TRY(tap_kernels_check(options->kernels ? options->kernels : tap_kernels_cpu(),
+                              d->plan, 0, err));
     if (d->plan)
-        TAP_TRY(check_edits(&acts, d, &d->plan->once[TAP_STAGE_EMBED], err));
-    for (int b = 0; d->plan && b < d->plan->n_blocks[TAP_LM]; b++)
-        TAP_TRY(check_edits(&acts, d, &d->plan->blocks[TAP_LM][b], err));
-    d->job.edits = acts;
+        TAP_TRY(tap_row_plan_open(&d->own, d->plan, d->n_done, condition, err));
+    d->row_plan = d->plan ? &d->own.plan : NULL;
+    d->job.edits = d->own.edits;
     for (int b = 0; d->plan && b < d->plan->n_blocks[TAP_LM]; b++) {
         const tap_edges *e = d->plan->blocks[TAP_LM][b].edges;
         const int64_t n_words = tap_bits_words(d->n_tok);
@@ -188,7 +187,8 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
     d->options.group_rows = 1;
     d->token = (tap_token){.role = TAP_ROLE_GEN, .feature = -1};
     d->sequence = (tap_sequence){.n_tok = 1, .ids = &d->id, .tokens = &d->token};
-    d->item = (tap_item){.sequence = &d->sequence, .plans = edits ? &d->plan : &clean};
+    d->item =
+        (tap_item){.sequence = &d->sequence, .plans = edits ? &d->row_plan : &clean};
     d->wanted.once[TAP_SITE_LOGITS] = true;
     d->sink = (tap_sink){.owner = d, .wanted = &d->wanted, .put = keep_row};
     d->job =
@@ -218,20 +218,21 @@ static tap_status set_up(tap_decoder *d, const tap_run_options *options, tap_err
     return TAP_OK;
 }
 
-static tap_status make(tap_decoder **out, const tap_model *model,
-                       const tap_sequence *sequence, const tap_plan *plan,
-                       const tap_run_options *options, tap_error *err)
+static tap_status make(tap_decoder **out, const tap_model *model, const tap_item *item,
+                       int32_t condition, const tap_run_options *options,
+                       tap_error *err)
 {
+    const tap_sequence *sequence = item->sequence;
     tap_decoder *d = NULL;
     TAP_TRY(tap_alloc(&d, 1, sizeof *d, "a decoder", err));
     *out = d;
     d->model = model;
-    d->plan = plan;
+    d->plan = item->plans[condition];
     d->n_tok = sequence->n_tok;
     while (d->n_done < d->n_tok && sequence->tokens[d->n_done].role != TAP_ROLE_GEN)
         d->n_done++;
     const size_t n = cache_floats(model, d->n_tok);
-    TAP_TRY(check_plan(d, err));
+    TAP_TRY(check_plan(d, options, condition, err));
     TAP_TRY(tap_alloc(&d->keys, n, sizeof *d->keys, "keys and values", err));
     TAP_TRY(tap_alloc(&d->values, n, sizeof *d->values, "keys and values", err));
     TAP_TRY(tap_alloc(&d->logits, (size_t)model->spec.lm.d_vocab, sizeof *d->logits,
@@ -247,8 +248,7 @@ tap_status tap_decoder_open(tap_decoder **decoders, const tap_model *model,
     for (int64_t c = 0; c < n_conditions; c++)
         decoders[c] = NULL;
     for (int64_t c = 0; c < n_conditions; c++)
-        TAP_TRY_OUT(
-            make(&decoders[c], model, item->sequence, item->plans[c], options, err));
+        TAP_TRY_OUT(make(&decoders[c], model, item, (int32_t)c, options, err));
     status = run_prompt(decoders, item, n_conditions, options, err);
 out:
     for (int64_t c = 0; status != TAP_OK && c < n_conditions; c++) {
@@ -262,6 +262,7 @@ void tap_decoder_close(tap_decoder *decoder)
 {
     if (!decoder)
         return;
+    tap_row_plan_clear(&decoder->own);
     tap_free(decoder->keys);
     tap_free(decoder->values);
     tap_free(decoder->logits);
@@ -324,11 +325,38 @@ static tap_status attend(tap_decoder *d, int block, tap_error *err)
     return TAP_OK;
 }
 
+/* Edits of a block or of what stands before the blocks that name the row. */
+static int64_t due(const tap_block_plan *plan, int64_t row)
+{
+    int64_t n = 0;
+    for (int i = 0; i < plan->n_edits; i++)
+        for (int64_t r = 0; r < plan->edits[i].n_rows; r++)
+            n += plan->edits[i].rows[r] == row;
+    return n;
+}
+
+/* Every edit that names the row in hand has written it. */
+static tap_status check_edits(const tap_decoder *d, int64_t written, tap_error *err)
+{
+    if (!d->job.edits)
+        return TAP_OK;
+    int64_t wanted = due(&d->row_plan->once[TAP_STAGE_EMBED], d->n_done);
+    for (int b = 0; b < d->row_plan->n_blocks[TAP_LM]; b++)
+        wanted += due(&d->row_plan->blocks[TAP_LM][b], d->n_done);
+    return written == wanted
+               ? TAP_OK
+               : TAP_FAIL(
+                     err, TAP_ENUMERIC,
+                     "the receipt of generated row %lld does not hold: %lld states "
+                     "were to be edited, %lld were",
+                     (long long)d->n_done, (long long)wanted, (long long)written);
+}
+
 tap_status tap_decoder_step(tap_decoder *decoder, int32_t id, tap_error *err)
 {
     tap_decoder *d = decoder;
     tap_pass *pass = &d->pass;
-    const int64_t d_kv = kv_width(d->model);
+    const int64_t d_kv = kv_width(d->model), d_model = d->model->spec.lm.stack.d_model;
     if (d->n_done == d->n_tok)
         return TAP_FAIL(err, TAP_EINVAL, "the sequence of %lld tokens is full",
                         (long long)d->n_tok);
@@ -336,9 +364,11 @@ tap_status tap_decoder_step(tap_decoder *decoder, int32_t id, tap_error *err)
     d->id = id;
     pass->single.first_position = d->n_done;
     const tap_span span = pass->single;
+    const int64_t edited = pass->states_edited;
     TAP_TRY(tap_lm_embed(pass, d->x, NULL, &span, err));
     for (int b = 0; b < d->model->spec.lm.stack.n_blocks; b++) {
         pass->block = b;
+        TAP_TRY(tap_pass_at(pass, TAP_SITE_RESID_PRE, d->x, d_model, err));
         TAP_TRY(tap_lm_halves.project(pass, d->x, err));
         memcpy(cached(d->keys, d, b) + d->n_done * d_kv, pass->k,
                (size_t)d_kv * sizeof *pass->k);
@@ -346,8 +376,10 @@ tap_status tap_decoder_step(tap_decoder *decoder, int32_t id, tap_error *err)
                (size_t)d_kv * sizeof *pass->v);
         TAP_TRY(attend(d, b, err));
         TAP_TRY(tap_lm_halves.finish(pass, d->x, err));
+        TAP_TRY(tap_pass_at(pass, TAP_SITE_RESID_POST, d->x, d_model, err));
     }
     TAP_TRY(tap_lm_logits(pass, d->x, &span, err));
+    TAP_TRY(check_edits(d, pass->states_edited - edited, err));
     d->n_done++;
     return TAP_OK;
 }

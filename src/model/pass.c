@@ -183,6 +183,16 @@ tap_status tap_pass_at(tap_pass *pass, tap_site site, float *values, int64_t d,
     return TAP_OK;
 }
 
+tap_status tap_pass_put_pixels(tap_pass *pass, const tap_span *span,
+                               const float *values, tap_error *err)
+{
+    const tap_pixels *p = pass->job->items[span->item].pixels;
+    tap_span whole = *span;
+    whole.n_rows = p->n_tiles * 3;
+    return put_span(pass, &whole, TAP_SITE_PIXELS, -1, values,
+                    (int64_t)p->side_px * p->side_px, err);
+}
+
 static tap_status flush(const tap_pass *pass, int block, tap_error *err)
 {
     const tap_sink *sink = pass->job->sink;

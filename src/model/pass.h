@@ -101,6 +101,7 @@ typedef struct tap_pass {
                      sink; NULL when all rows are computed */
     tap_capture *captures; /* [n_captures] of the block or stage in hand */
     int64_t n_captures;
+    int64_t states_edited; /* rows that edits wrote so far */
 } tap_pass;
 
 /* The two halves of a block; each stack has its own pair.
@@ -152,6 +153,10 @@ int64_t tap_job_whole_floats(const tap_job *job, tap_stack stack);
 TAP_NODISCARD tap_status tap_pass_at(tap_pass *pass, tap_site site, float *values,
                                      int64_t d, tap_error *err);
 
+/* Hands vision.pixels of a span's item to the sink: values [n_tiles][3][side][side]. */
+TAP_NODISCARD tap_status tap_pass_put_pixels(tap_pass *pass, const tap_span *span,
+                                             const float *values, tap_error *err);
+
 /* Runs all blocks. *states holds level 0 (nodes in order, rows contiguous) in a buffer for
  * the largest level, *spare is another; on return *states holds the last level. */
 TAP_NODISCARD tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves,
@@ -175,6 +180,13 @@ bool tap_job_edits(const tap_job *job);
  * n_asked, and condition_of where it is needed. */
 TAP_NODISCARD tap_status tap_job_lanes(tap_job *job, tap_error *err);
 void tap_job_lanes_clear(tap_job *job);
+/* Whether the kernels can do what the plans and the sink ask of attention.
+ * Errors: TAP_EUNSUPPORTED with the table, and the mode that it lacks. */
+TAP_NODISCARD tap_status tap_job_check_kernels(const tap_job *job, tap_error *err);
+/* The same of one plan (NULL: clean) and more needs. */
+TAP_NODISCARD tap_status tap_kernels_check(const tap_kernels *kernels,
+                                           const tap_plan *plan, unsigned needs,
+                                           tap_error *err);
 /* The lane of an item that runs this plan (NULL: clean). */
 int64_t tap_job_source(const tap_job *job, int64_t item, const tap_plan *plan);
 /* job->conditions = the caller's conditions among the lanes of a span; their number. */

@@ -89,7 +89,11 @@ int64_t tap_job_edit_floats(const tap_job *job, tap_stack stack)
     const tap_spec *spec = &job->model->spec;
     const tap_stack_spec *s =
         stack == TAP_VISION ? &spec->vision.stack : &spec->lm.stack;
-    const int64_t widths[] = {s->d_model, (int64_t)s->n_heads * s->d_head, s->d_mlp,
+    const int64_t d_patch = 3 * (int64_t)spec->vision.patch_px * spec->vision.patch_px;
+    const int64_t widths[] = {s->d_model,
+                              (int64_t)s->n_heads * s->d_head,
+                              s->d_mlp,
+                              stack == TAP_VISION ? d_patch : 0,
                               stack == TAP_VISION ? spec->d_projector_in : 0,
                               stack == TAP_VISION ? spec->d_projector_out : 0};
     int64_t n_rows = 1, d = 1;
@@ -199,6 +203,26 @@ static void note(const tap_pass *pass, const tap_span *span, const tap_block_rec
     }
 }
 
+/* Before a site is edited: what its edits will give to tokens that are not run yet. */
+static void keep_later(const tap_pass *pass, const tap_span *span,
+                       const tap_block_plan *plan, tap_site site, const float *rows,
+                       int64_t d)
+{
+    tap_job *job = pass->job;
+    for (int64_t k = 0; k < job->options->n_later; k++) {
+        const tap_later_rows *l = &job->options->later[k];
+        if (l->block != pass->block || l->edit->site != site)
+            continue;
+        for (int64_t c = 0, n = tap_job_asked(job, span); c < n; c++)
+            for (int i = 0; job->conditions[c] == l->condition && i < plan->n_edits;
+                 i++)
+                if (plan->edits[i].hash == l->edit->hash)
+                    tap_edit_later(l->values, rows, span->first_position,
+                                   span->needs ? span->needs->place_of : NULL, d,
+                                   l->edit, l->lo);
+    }
+}
+
 tap_status tap_pass_edit(tap_pass *pass, const tap_span *span, tap_site site,
                          float *rows, int64_t d, tap_error *err)
 {
@@ -218,10 +242,12 @@ tap_status tap_pass_edit(tap_pass *pass, const tap_span *span, tap_site site,
             TAP_TRY(find_kept(&patches[i], pass, &b->edits[i], span->item, site, err));
     }
     if (any) {
+        keep_later(pass, span, b, site, rows, d);
         TAP_TRY(tap_edit_apply(rows, span->first_position, n_covered(pass, span),
                                span->needs ? span->needs->place_of : NULL, d, b->edits,
                                b->n_edits, site, patches, pass->made, &receipt, err));
         note(pass, span, &receipt);
+        pass->states_edited += receipt.states_edited;
     }
     keep(pass, span, site, rows, d);
     return TAP_OK;

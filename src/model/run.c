@@ -88,13 +88,14 @@ static bool edits_entry(const tap_job *job, int block)
     return false;
 }
 
-/* How deep the sink's wishes reach: 0 pixels only, 1 vision, 2 projector, 3 decoder. */
+/* How deep the sink's wishes reach: 0 nowhere, 1 vision, 2 projector, 3 decoder. */
 static int stages_needed(tap_job *job)
 {
     static const tap_site last[] = {TAP_SITE_FINAL_NORM, TAP_SITE_LOGITS};
     static const tap_site middle[] = {TAP_SITE_FEATURES, TAP_SITE_PROJECTOR_IN,
                                       TAP_SITE_PROJECTOR_OUT};
-    static const tap_site first[] = {TAP_SITE_PATCH_EMBED, TAP_SITE_PRE_NORM};
+    static const tap_site first[] = {TAP_SITE_PIXELS, TAP_SITE_PATCH_EMBED,
+                                     TAP_SITE_PRE_NORM};
     const tap_spec *spec = &job->model->spec;
     const int n_lm = spec->lm.stack.n_blocks, n_vision = spec->vision.n_blocks_read;
     job->depth[TAP_LM] =
@@ -111,7 +112,7 @@ static int stages_needed(tap_job *job)
         return 3;
     if (projector)
         return 2;
-    return job->depth[TAP_VISION] > 0 || wants_any(job->sink, first, 2) ||
+    return job->depth[TAP_VISION] > 0 || wants_any(job->sink, first, 3) ||
            tap_sink_wants(job->sink, TAP_SITE_RESID_PRE, TAP_VISION, 0);
 }
 
@@ -486,30 +487,6 @@ static int64_t most_slots(const tap_job *job)
     return most;
 }
 
-static tap_status put_pixels(const tap_job *job, tap_error *err)
-{
-    if (!job->sink->wanted->once[TAP_SITE_PIXELS])
-        return TAP_OK;
-    for (int64_t i = 0; i < job->n_items; i++) {
-        const tap_pixels *p = job->items[i].pixels;
-        if (!p)
-            continue;
-        for (int64_t c = 0; c < job->n_asked; c++)
-            job->conditions[c] = (int32_t)c;
-        const tap_state state = {.site = TAP_SITE_PIXELS,
-                                 .stack = TAP_VISION,
-                                 .block = -1,
-                                 .item = i,
-                                 .conditions = job->conditions,
-                                 .n_conditions = job->n_asked,
-                                 .n_rows = p->n_tiles * 3,
-                                 .d = (int64_t)p->side_px * p->side_px,
-                                 .values = p->values};
-        TAP_TRY(job->sink->put(job->sink->owner, &state, err));
-    }
-    return TAP_OK;
-}
-
 /* What a run will do, before it does anything. */
 typedef struct outline {
     int stages;                     /* see stages_needed */
@@ -571,13 +548,18 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
 
 static size_t edit_bytes(const tap_job *job, tap_stack stack)
 {
-    const size_t made =
+    const tap_vision_spec *v = &job->model->spec.vision;
+    size_t made =
         job->edits ? (size_t)tap_job_edit_floats(job, stack) * sizeof(float) : 0;
+    if (job->edits && stack == TAP_VISION && job->sink->wanted->once[TAP_SITE_PIXELS])
+        made += (size_t)longest(job, stack) / (size_t)tap_vision_rows(v) * 3 *
+                (size_t)v->side_px * (size_t)v->side_px * sizeof(float);
     return made + tap_job_read_bytes(job, stack);
 }
 
 static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
 {
+    TAP_TRY(tap_job_check_kernels(job, err));
     TAP_TRY(tap_job_lanes(job, err));
     const int64_t n_lanes = job->n_items * job->n_conditions;
     uint64_t *roots = NULL;
@@ -640,7 +622,6 @@ static tap_status run_stages(tap_job *job, const outline *o, tap_error *err)
     if (o->stages >= 2)
         TAP_TRY(tap_arena_take(&projected, &job->arena, (size_t)o->n_projected,
                                row_bytes, err));
-    TAP_TRY(put_pixels(job, err));
     if (o->stages >= 1)
         TAP_TRY(run_vision(job, o->vision, o->features, projected, err));
     if (o->stages >= 3)

@@ -61,6 +61,15 @@ typedef struct tap_item {
                                                pattern are put; NULL: all */
 } tap_item;
 
+/* What an edit gives to tokens that are not run yet, kept for them: see tap_edit_later. */
+typedef struct tap_later_rows {
+    const tap_edit *edit;
+    int32_t condition;
+    int block;     /* -1: outside blocks */
+    int64_t lo;    /* the first of edit->rows that is not run */
+    float *values; /* [edit->n_rows - lo][edit->d] */
+} tap_later_rows;
+
 typedef struct tap_run_options {
     const tap_kernels *kernels; /* NULL: the fastest table */
     int n_threads;              /* 0: all processors */
@@ -68,6 +77,8 @@ typedef struct tap_run_options {
     bool all_rows;              /* decoder: also tokens after the last image token */
     bool skip_nothing;          /* rows nobody reads are computed too, for comparison */
     bool all_logits;            /* lm.logits for every row, else the last row alone */
+    const tap_later_rows *later; /* [n_later] filled on the way; NULL: none */
+    int64_t n_later;
     bool share_nothing; /* every condition computed on its own, for comparison */
 } tap_run_options;
 

@@ -6,6 +6,8 @@
  * so what is read has been computed, and only one block's worth of it is ever kept. */
 #include "model/pass.h"
 
+#include "base/planted.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -210,6 +212,42 @@ out:
     }
     tap_free(each);
     return status;
+}
+
+/* ---- kernels ---- */
+
+tap_status tap_kernels_check(const tap_kernels *kernels, const tap_plan *plan,
+                             unsigned needs, tap_error *err)
+{
+    static const char *const what[] = {"knockout", "scale",  "zero",
+                                       "uniform",  "freeze", "scores and pattern"};
+    const tap_block_plan *b = NULL;
+    for (int k = 0; plan && (b = part(plan, k)); k++)
+        needs |= tap_edges_need(b->edges);
+    const unsigned lacks = needs & ~kernels->attends;
+    if (lacks == 0 || TAP_PLANTED(TAP_BUG_KERNEL_UNASKED))
+        return TAP_OK;
+    int first = 0;
+    while (!(lacks >> first & 1))
+        first++;
+    return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                    "the kernels '%s' cannot do '%s': their attention would run as if "
+                    "nothing had been asked; run with others",
+                    kernels->name, what[first]);
+}
+
+tap_status tap_job_check_kernels(const tap_job *job, tap_error *err)
+{
+    unsigned maps = 0;
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        for (int b = 0; b < TAP_MAX_BLOCKS; b++)
+            if (tap_sink_wants(job->sink, TAP_SITE_SCORES, (tap_stack)s, b) ||
+                tap_sink_wants(job->sink, TAP_SITE_PATTERN, (tap_stack)s, b))
+                maps = TAP_ATTEND_MAPS;
+    for (int64_t i = 0; i < job->n_items; i++)
+        for (int64_t c = 0; c < job->n_conditions; c++)
+            TAP_TRY(tap_kernels_check(job->kernels, job->items[i].plans[c], maps, err));
+    return TAP_OK;
 }
 
 void tap_job_lanes_clear(tap_job *job)

@@ -203,10 +203,12 @@ out:
 void tap_spec_plan_sizes(tap_plan_sizes *out, const tap_spec *spec)
 {
     const tap_stack_spec *stacks[] = {&spec->vision.stack, &spec->lm.stack};
-    *out = (tap_plan_sizes){.d_projector_in = spec->d_projector_in,
-                            .d_projector_out = spec->d_projector_out,
-                            .causal = {false, true},
-                            .keeps_cls = spec->vision.keeps_cls};
+    *out =
+        (tap_plan_sizes){.d_projector_in = spec->d_projector_in,
+                         .d_projector_out = spec->d_projector_out,
+                         .d_patch = 3 * spec->vision.patch_px * spec->vision.patch_px,
+                         .causal = {false, true},
+                         .keeps_cls = spec->vision.keeps_cls};
     for (int s = 0; s < TAP_N_STACKS; s++) {
         out->n_blocks[s] = stacks[s]->n_blocks;
         out->n_heads[s] = stacks[s]->n_heads;

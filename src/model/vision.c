@@ -23,6 +23,53 @@ static void cut_patches(float *out, const float *pixels, int side, int patch)
                 }
 }
 
+/* The other way; what lies beside the last whole patch stays. */
+static void join_patches(float *out, const float *patches, int side, int patch)
+{
+    const int n = side / patch;
+    for (int r = 0; r < n; r++)
+        for (int c = 0; c < n; c++)
+            for (int channel = 0; channel < 3; channel++)
+                for (int y = 0; y < patch; y++) {
+                    memcpy(out + ((int64_t)channel * side + r * patch + y) * side +
+                               c * patch,
+                           patches, (size_t)patch * sizeof *out);
+                    patches += patch;
+                }
+}
+
+/* The site vision.pixels: edits see patches [n][3 patch patch], the sink whole tiles. */
+static tap_status at_pixels(tap_pass *pass, float *patches, int64_t n_patches,
+                            const tap_span *span, tap_error *err)
+{
+    tap_job *job = pass->job;
+    const tap_vision_spec *v = &job->model->spec.vision;
+    const tap_pixels *pixels = job->items[span->item].pixels;
+    const int64_t d_patch = 3 * (int64_t)v->patch_px * v->patch_px,
+                  tile = 3 * (int64_t)v->side_px * v->side_px;
+    const size_t mark = tap_arena_mark(&job->arena);
+    const float *values = pixels->values;
+    float *edited = NULL;
+    tap_pass_single(pass, span, pixels->n_tiles * n_patches);
+    if (job->edits || pass->n_captures > 0)
+        TAP_TRY(
+            tap_pass_edit(pass, &pass->single, TAP_SITE_PIXELS, patches, d_patch, err));
+    if (!job->sink->wanted->once[TAP_SITE_PIXELS])
+        return TAP_OK;
+    if (job->edits) {
+        TAP_TRY(tap_arena_take(&edited, &job->arena, (size_t)pixels->n_tiles,
+                               (size_t)tile * sizeof *edited, err));
+        memcpy(edited, values, (size_t)(pixels->n_tiles * tile) * sizeof *edited);
+        for (int t = 0; t < pixels->n_tiles; t++)
+            join_patches(edited + t * tile, patches + t * n_patches * d_patch,
+                         v->side_px, v->patch_px);
+        values = edited;
+    }
+    const tap_status status = tap_pass_put_pixels(pass, span, values, err);
+    tap_arena_release(&job->arena, mark);
+    return status;
+}
+
 tap_status tap_vision_embed(tap_pass *pass, float *out, const tap_span *span,
                             tap_error *err)
 {
@@ -37,21 +84,24 @@ tap_status tap_vision_embed(tap_pass *pass, float *out, const tap_span *span,
     const int64_t d_patch = 3 * (int64_t)v->patch_px * v->patch_px;
     const size_t mark = tap_arena_mark(&job->arena);
     float *patches = NULL, *place = NULL;
-    TAP_TRY(tap_arena_take(&patches, &job->arena, (size_t)n_patches,
+    TAP_TRY(tap_arena_take(&patches, &job->arena, (size_t)(pixels->n_tiles * n_patches),
                            (size_t)d_patch * sizeof *patches, err));
     TAP_TRY(tap_arena_take(&place, &job->arena, (size_t)d, sizeof *place, err));
     tap_tensor conv = m->patch_embed.weight; /* [d][3][patch][patch] as [d][d_patch] */
     conv.n_dims = 2;
     conv.shape[1] = d_patch;
 
+    for (int t = 0; t < pixels->n_tiles; t++)
+        cut_patches(patches + t * n_patches * d_patch,
+                    pixels->values + t * 3 * (int64_t)v->side_px * v->side_px,
+                    v->side_px, v->patch_px);
+    TAP_TRY(at_pixels(pass, patches, n_patches, span, err));
     tap_pass_single(pass, span, span->n_rows);
     for (int t = 0; t < pixels->n_tiles; t++) {
         float *tile = out + t * n_tile * d;
         float *first = tile + v->has_cls * d;
-        cut_patches(patches, pixels->values + t * 3 * (int64_t)v->side_px * v->side_px,
-                    v->side_px, v->patch_px);
-        k->linear(first, d, patches, d_patch, n_patches, &conv,
-                  v->has_patch_bias ? &m->patch_embed.bias : NULL, &job->work);
+        k->linear(first, d, patches + t * n_patches * d_patch, d_patch, n_patches,
+                  &conv, v->has_patch_bias ? &m->patch_embed.bias : NULL, &job->work);
         if (v->has_cls)
             tap_widen(tile, &m->class_embed, 0, d);
     }

@@ -26,7 +26,9 @@ static const char *const about[TAP_N_INVARIANTS][2] = {
     {"sets", "a window of 2N is all blocks, parts of a set are the set, ~~g is g"},
     {"lens", "the lens at the last depth is the model's own logits"},
     {"patch", "patching every token gives the source's run, patching none the base's"},
-    {"second", "attention equals a second one with additive masks, in f64"},
+    {"second",
+     "attention equals a second one with additive masks, in f64; kernels that "
+     "cannot cut are refused"},
     {"depth 0", "decoder conditions share depth 0, which is the projector's output"}};
 
 void tap_check_judge(tap_check_row *row, bool good, const char *format, ...)

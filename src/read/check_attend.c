@@ -205,6 +205,61 @@ static int64_t check_receipts(int64_t *n, const tap_check_bench *bench,
     return wrong;
 }
 
+/* ---- kernels that cannot ---- */
+
+static tap_status put_nothing(void *owner, const tap_state *state, tap_error *err)
+{
+    (void)state;
+    (void)err;
+    ++*(int64_t *)owner;
+    return TAP_OK;
+}
+
+/* Runs a condition of each mode on kernels that do not offer it: *taken counts those that
+ * were computed all the same, *n all. */
+static tap_status check_refusals(int *taken, int *n, tap_check_bench *bench,
+                                 tap_error *err)
+{
+    static const struct {
+        const char *text;
+        unsigned mode;
+    } cases[] = {{"vision: image <- image", TAP_ATTEND_CUT},
+                 {"lm: image <- image", TAP_ATTEND_CUT},
+                 {"lm: image <- image scale 0.5", TAP_ATTEND_SCALE},
+                 {"lm: image <- image zero", TAP_ATTEND_ZERO},
+                 {"lm: image <- image uniform", TAP_ATTEND_UNIFORM},
+                 {"lm: image <- image freeze", TAP_ATTEND_FREEZE},
+                 {NULL, TAP_ATTEND_MAPS}};
+
+    const tap_check_spec *spec = bench->spec;
+    *taken = *n = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tap_kernels plain = *spec->kernels;
+        int64_t n_states = 0;
+        tap_error refusal;
+        tap_wanted wanted = {0};
+        plain.attends &= ~cases[i].mode;
+        tap_bits_set(wanted.blocks[TAP_VISION][cases[i].text ? TAP_SITE_RESID_POST
+                                                             : TAP_SITE_PATTERN],
+                     0);
+        TAP_TRY(tap_check_compile(bench, &cases[i].text, 1, err));
+        const tap_item item = {.pixels = &spec->scene->pixels,
+                               .sequence = &spec->scene->sequence,
+                               .plans = (const tap_plan *const *)bench->plans};
+        const tap_run_options options = {.kernels = &plain,
+                                         .n_threads = spec->n_threads};
+        const tap_sink sink = {
+            .owner = &n_states, .wanted = &wanted, .put = put_nothing};
+        const tap_status status =
+            tap_run(NULL, spec->model, &item, 1, 1, &options, &sink, &refusal);
+        if (status != TAP_OK && status != TAP_EUNSUPPORTED)
+            return TAP_FAIL(err, status, "%s", refusal.message);
+        *taken += status == TAP_OK || n_states > 0;
+        ++*n;
+    }
+    return TAP_OK;
+}
+
 static tap_status open_second(second *s, tap_check_bench *bench, tap_error *err)
 {
     int64_t most = 1;
@@ -255,6 +310,8 @@ tap_status tap_check_attention(tap_check_row *sums, tap_check_row *second_row,
     TAP_TRY_OUT(
         tap_run(&receipts, spec->model, &item, 1, N_RULES, &options, &sink, err));
 
+    int taken = 0, n_refusals = 0;
+    TAP_TRY_OUT(check_refusals(&taken, &n_refusals, bench, err));
     int64_t n_receipts = 0;
     const int64_t wrong = check_receipts(&n_receipts, bench, &receipts);
     sums->largest = fmax(s.worst_sum, s.worst_on_cut);
@@ -269,12 +326,19 @@ tap_status tap_check_attention(tap_check_row *sums, tap_check_row *second_row,
         s.worst_sum, s.worst_on_cut, (long long)wrong);
     const double rms = sqrt(s.sum_z2 / (double)(s.n_z > 0 ? s.n_z : 1));
     second_row->largest = fmax(s.worst_weight, rms > 0.0 ? s.worst_z / rms : 0.0);
-    (void)snprintf(second_row->compared, sizeof second_row->compared,
-                   "%lld weights, %lld outputs of sampled rows, within 1e-4 of the rms",
-                   (long long)s.n_weights, (long long)s.n_z);
+    (void)snprintf(
+        second_row->compared, sizeof second_row->compared,
+        "%lld weights, %lld outputs of sampled rows, within 1e-4 of the rms; "
+        "%d refusals",
+        (long long)s.n_weights, (long long)s.n_z, n_refusals);
     tap_check_judge(second_row, s.n_z > 0 && rms > 0.0 && second_row->largest <= 1e-4,
                     "weights differ by %.2g, outputs by %.2g of their rms",
                     s.worst_weight, rms > 0.0 ? s.worst_z / rms : 0.0);
+    if (second_row->verdict == TAP_HOLDS)
+        tap_check_judge(
+            second_row, taken == 0,
+            "%d of %d conditions ran on kernels that cannot do what they ask", taken,
+            n_refusals);
 out:
     for (int r = 0; r < N_RULES; r++)
         for (int i = 0; i < 3; i++)

@@ -257,6 +257,7 @@ tap_status tap_group_compile(tap_groups *out, const tap_group_input *input,
                           sizeof lm_names / sizeof *lm_names, err));
     TAP_TRY_OUT(spell(&groups.stacks[TAP_LM], scene, err));
     TAP_TRY_OUT(find_rows(&groups, scene, err));
+    groups.scorer = input->scorer;
     const tap_pixels *pixels = &scene->pixels;
     groups.key = tap_hash(0, pixels->values,
                           (size_t)pixels->n_tiles * 3 * (size_t)pixels->side_px *

@@ -28,7 +28,8 @@ typedef struct tap_group_input {
     int64_t n_other_places[TAP_N_STACKS];
     double
         threshold; /* a patch belongs when covered by at least this share (above 0) */
-    const tap_reg *reg; /* NULL: no group `reg` */
+    const tap_reg *reg;             /* NULL: no group `reg` */
+    const tap_group_scorer *scorer; /* NULL: no group intgrad(...) */
 } tap_group_input;
 
 /* Sets of the vision stack: all image cls row_last thumb; of the decoder: all image bos

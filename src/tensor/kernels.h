@@ -138,9 +138,34 @@ static inline int64_t tap_attend_key(const tap_attend_args *a, int64_t s)
     return a->key_rows ? a->key_rows[s] : s;
 }
 
+/* What an attend can do to edges. A table says what its own can; a run whose conditions need
+ * more is refused before anything is computed. */
+enum {
+    TAP_ATTEND_CUT = 1,
+    TAP_ATTEND_SCALE = 2,
+    TAP_ATTEND_ZERO = 4,
+    TAP_ATTEND_UNIFORM = 8,
+    TAP_ATTEND_FREEZE = 16,
+    TAP_ATTEND_MAPS = 32, /* hands out scores and pattern */
+    TAP_ATTEND_ALL = 63
+};
+
+/* What attend must be able to do for these edges; NULL: nothing. */
+static inline unsigned tap_edges_need(const tap_edges *edges)
+{
+    if (!edges)
+        return 0;
+    return (edges->cut ? TAP_ATTEND_CUT : 0U) |
+           (edges->log_scale ? TAP_ATTEND_SCALE : 0U) |
+           (edges->zeroed ? TAP_ATTEND_ZERO : 0U) |
+           (edges->uniform ? TAP_ATTEND_UNIFORM : 0U) |
+           (edges->frozen ? TAP_ATTEND_FREEZE : 0U);
+}
+
 typedef struct tap_kernels {
     const char *name;    /* "reference", "avx2", "avx512" ... for the manifest */
     const char *compute; /* arithmetic of the products: "f32" or "bf16" */
+    unsigned attends;    /* TAP_ATTEND_... of this table's attend; 0: plain attention */
 
     /* y[r,o] = sum_i x[r,i] w[o,i] + bias[o]. w is [n_out][n_in] in F32, F16, BF16 as
      * stored; rows stride_x, stride_y apart. bias may be NULL. y must not alias x. */

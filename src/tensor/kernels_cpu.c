@@ -196,6 +196,7 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
     }                                                                                  \
     const tap_kernels tap_kernels_##isa = {.name = #isa,                               \
                                            .compute = "f32",                           \
+                                           .attends = TAP_ATTEND_ALL,                  \
                                            .linear = isa##_linear,                     \
                                            .layer_norm = isa##_layer_norm,             \
                                            .rms_norm = isa##_rms_norm,                 \
@@ -233,6 +234,7 @@ static void bf16_rank(float *ranks, float *label_logits, const float *x, int64_t
 
 static const tap_kernels bf16_table = {.name = "avx512bf16",
                                        .compute = "bf16",
+                                       .attends = TAP_ATTEND_ALL,
                                        .linear = bf16_linear,
                                        .layer_norm = avx512_layer_norm,
                                        .rms_norm = avx512_rms_norm,

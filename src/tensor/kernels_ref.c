@@ -396,8 +396,18 @@ static size_t ref_scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
     return 2 * (size_t)n_tok * sizeof(real);
 }
 
-const tap_kernels tap_kernels_ref = {
-    "reference", "f32",   ref_linear, ref_layer_norm, ref_rms_norm, ref_activate,
-    ref_gate,    ref_add, ref_rope,   ref_attend,     ref_rank,     ref_scratch_bytes};
+const tap_kernels tap_kernels_ref = {.name = "reference",
+                                     .compute = "f32",
+                                     .attends = TAP_ATTEND_ALL,
+                                     .linear = ref_linear,
+                                     .layer_norm = ref_layer_norm,
+                                     .rms_norm = ref_rms_norm,
+                                     .activate = ref_activate,
+                                     .gate = ref_gate,
+                                     .add = ref_add,
+                                     .rope = ref_rope,
+                                     .attend = ref_attend,
+                                     .rank = ref_rank,
+                                     .scratch_bytes = ref_scratch_bytes};
 
 #endif

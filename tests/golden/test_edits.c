@@ -18,10 +18,10 @@
 #include "read/group.h"
 
 static const char *const names[] = {
-    "zero",       "uniform",     "freeze",     "scales",  "empty", "fraction",
-    "beyond",     "together",    "rings",      "chance",  "text",  "mean",
-    "zero_heads", "zero_keys",   "noise",      "permute", "copy",  "steer",
-    "project",    "patch_clean", "patch_file", "sites"};
+    "zero",       "uniform",     "freeze",     "scales",  "empty",  "fraction",
+    "beyond",     "together",    "rings",      "chance",  "text",   "mean",
+    "zero_heads", "zero_keys",   "noise",      "permute", "copy",   "steer",
+    "project",    "patch_clean", "patch_file", "sites",   "pixels", "scramble"};
 
 enum { N_CONDITIONS = sizeof names / sizeof *names };
 

@@ -104,12 +104,8 @@ static void follow(golden *g, const char *name, const tap_plan *plan,
 }
 
 /* Edits of generated rows act one row at a time as they do on the whole sequence. */
-static void edit_answers(golden *g)
+static void edit_answer(golden *g, const char *text)
 {
-    static const char text[] =
-        "lm[1]: zero gen at mlp_out; lm: noise(0.3,2) gen; lm[2].h[1]: "
-        "zero gen|question; lm[0]: gen <- image scale 0.5";
-    static const char refused[] = "lm[1]: copy(image) gen";
     const int64_t n_prompt = g->scene.sequence.n_tok - N_NEW,
                   n = g->model->spec.lm.d_vocab;
     tap_plan *plan = golden_plan(g->model, &g->groups, text);
@@ -137,14 +133,48 @@ static void edit_answers(golden *g)
     assert_int_equal(differs, 6);
     tap_decoder_close(decoder);
     tap_plan_free(plan);
-    plan = golden_plan(g->model, &g->groups, refused);
+    tap_free(whole);
+}
+
+static void refuse_edit(golden *g, const char *text, const char *message)
+{
+    tap_plan *plan = golden_plan(g->model, &g->groups, text);
+    tap_decoder *decoder = NULL;
+    tap_error err;
+    const tap_run_options options = {.n_threads = 1};
+    const tap_item item = {.pixels = &g->scene.pixels,
+                           .sequence = &g->scene.sequence,
+                           .plans = (const tap_plan *const *)&plan};
     assert_int_equal(tap_decoder_open(&decoder, g->model, &item, 1, &options, &err),
                      TAP_EUNSUPPORTED);
-    assert_string_equal(err.message,
-                        "a state edit of generated tokens may be zero, noise, steer or "
-                        "project_out; others read states that are not kept");
+    assert_null(decoder);
+    assert_string_equal(err.message, message);
     tap_plan_free(plan);
-    tap_free(whole);
+}
+
+static void edit_answers(golden *g)
+{
+    edit_answer(g, "lm[1]: zero gen at mlp_out; lm: noise(0.3,2) gen; lm[2].h[1]: "
+                   "zero gen|question; lm[0]: gen <- image scale 0.5");
+    /* what they read of the prompt stands as it did before the site was edited */
+    edit_answer(g, "lm[0]: mean gen|question at attn_out; lm[1].h[2]: copy(image) gen; "
+                   "lm[1]: mean(question) gen|image at mlp_in; lm: copy(question) gen; "
+                   "lm[2]: scramble(3) gen; lm[1]: zero gen at resid_post");
+    refuse_edit(
+        g, "lm[1]: permute(4) all",
+        "'permute' of generated tokens at lm.1.resid_pre: a permutation needs all "
+        "its rows at once, and these come one after another; leave them out of "
+        "the group with '-gen'");
+    refuse_edit(
+        g, "lm: copy(gen) gen",
+        "'copy' of generated tokens at lm.embed: it reads generated tokens, which "
+        "are not there yet when the first is edited; read the prompt, as in "
+        "mean(image), or leave them out of the group with '-gen'");
+    refuse_edit(
+        g, "lm[0]: patch(clean) all",
+        "'patch' of generated tokens at lm.0.resid_pre: another run writes other "
+        "words, so its rows are not theirs; leave them out of the group with "
+        "'-gen'");
 }
 
 static void run_checkpoint(const char *folder)

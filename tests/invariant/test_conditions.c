@@ -106,9 +106,10 @@ static void put_atom(char *text, const char *blocks)
                                         " scale 2 fraction 0.5 seed 1",
                                         " drop self empty zero",
                                         " drop self empty self"};
-    static const char *const edits[] = {"mean",        "zero",       "noise(0.3,4)",
-                                        "permute(6)",  "copy(part)", "mean(object)",
-                                        "patch(clean)"};
+    static const char *const edits[] = {
+        "mean",         "zero",        "noise(0.3,4)",
+        "permute(6)",   "copy(part)",  "mean(object)",
+        "patch(clean)", "scramble(5)", "noise(0.3,4,instead)"};
     static const char *const sites[] = {
         "",      " at resid_post", " at attn_in", " at mlp_out",
         " at z", " at q",          " at v",       " at mlp_act"};
@@ -116,7 +117,7 @@ static void put_atom(char *text, const char *blocks)
     put(text, "%s%s%s: ", lm ? "lm" : "vision", *blocks ? blocks : ranges[die(6)],
         is_edit ? "" : heads[die(5)]);
     if (is_edit) {
-        put(text, "%s ", edits[die(7)]);
+        put(text, "%s ", edits[die(9)]);
         put_group(text, lm, 1);
         put(text, "%s", sites[die(8)]);
         return;

@@ -1,4 +1,4 @@
-/* Ten bugs, planted one at a time: each must be found by `check`, or by what is known of a
+/* Eleven bugs, planted one at a time: each must be found by `check`, or by what is known of a
  * mask. Without one, everything holds. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +145,12 @@ static void prefix_counted_as_image(void **state)
     expect_found(TAP_BUG_PREFIX_IS_IMAGE, "depth 0");
 }
 
+static void kernels_not_asked(void **state)
+{
+    (void)state;
+    expect_found(TAP_BUG_KERNEL_UNASKED, "second");
+}
+
 /* A mask of the left half of a picture whose patches are not whole source pixels: the
  * area of all patches together is the mask's own. */
 static double area_off_with(tap_bug bug)
@@ -193,6 +199,7 @@ int main(void)
         cmocka_unit_test(scale_applied_after_softmax),
         cmocka_unit_test(patch_size_floored),
         cmocka_unit_test(prefix_counted_as_image),
+        cmocka_unit_test(kernels_not_asked),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

@@ -74,6 +74,14 @@ static void spellings_of_one_condition_print_alike(void **state)
         {"lm[1]: patch( clean ) part; lm[2]: patch(dir/t.safetensors) part",
          "lm[1]: patch(clean) part; lm[2]: patch(\"dir/t.safetensors\") part"},
         {"lm[1]: patch(enc.local(2)) part", "lm[1]: patch(enc.local(2)) part"},
+        {"lm[1]: patch( image \"a, b.png\" ) part; lm[2]: patch(image) part",
+         "lm[1]: patch(image \"a, b.png\") part; lm[2]: patch(image) part"},
+        {"salazar.patch.I(image \"a,b);.png\",0-)",
+         "lm[0-]: patch(image \"a,b);.png\") image"},
+        {"vision: noise(1,2 ,instead) part at pixels; lm: noise(1,2,added) part",
+         "vision: noise(1,2,instead) part at pixels; lm: noise(1,2) part"},
+        {"lm[1].h[0]: scramble(7) part", "lm[1].h[0]: scramble(7) part"},
+        {"lm: zero intgrad( 5 , \"Yes\" )-part", "lm: zero intgrad(5,\"Yes\")-part"},
         {"projector: zero part at in; projector: noise(1,2) outside",
          "projector: zero part at in; projector: noise(1,2) outside"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -147,12 +155,15 @@ static tap_status put_atom(tap_buffer *out, tap_error *err)
                                         "steer(\"a b\",-0.1)",
                                         "project_out(x/y,2,positive)",
                                         "patch(clean)",
+                                        "scramble(5)",
+                                        "noise(1,2,instead)",
+                                        "patch(image \"p\")",
                                         "patch(\"a\\\"b\")"};
     static const char *const sites[] = {"", " at resid_post", " at z", " at k",
                                         " at mlp_act"};
     if (die(3) == 0) {
         TAP_TRY(tap_buffer_print(out, err, "%s%s: %s ", die(2) ? "vision" : "lm",
-                                 ranges[die(7)], edits[die(10)]));
+                                 ranges[die(7)], edits[die(13)]));
         TAP_TRY(put_group(out, 3, err));
         return tap_buffer_print(out, err, "%s", sites[die(5)]);
     }
@@ -278,6 +289,15 @@ static void wrong_text_is_named_with_its_place(void **state)
          "'mean'?"},
         {"lm: noise(1) part",
          "condition 'lm: noise(1) part', column 12: expected ',', found ')'"},
+        {"lm[1]: patch(image photo.png) part",
+         "condition 'lm[1]: patch(image photo.png) part', column 20: expected the file "
+         "of a picture in quotes, found 'photo'"},
+        {"vision: noise(1,2,insted) part",
+         "condition 'vision: noise(1,2,insted) part', column 19: unknown word 'insted'; "
+         "did you mean 'instead'?"},
+        {"lm[1]: scrambel(2) part",
+         "condition 'lm[1]: scrambel(2) part', column 8: unknown edit 'scrambel'; did "
+         "you mean 'scramble'?"},
         {"lm: noise(-1,2) part",
          "condition 'lm: noise(-1,2) part', column 11: expected a standard deviation, "
          "found '-'"},
@@ -300,8 +320,8 @@ static void wrong_text_is_named_with_its_place(void **state)
          "condition 'lm[1]: project_out(u,1,postive) part', column 24: unknown word "
          "'postive'; did you mean 'positive'?"},
         {"lm[1]: patch() part",
-         "condition 'lm[1]: patch() part', column 14: expected a trace file or the name of "
-         "a condition, found ')'"},
+         "condition 'lm[1]: patch() part', column 14: expected a trace file, the name of a "
+         "condition, or image \"FILE\", found ')'"},
         {"projector: part <- image",
          "condition 'projector: part <- image', column 12: expected an edit, since no "
          "tokens meet in the projector, found 'part'"},

@@ -35,7 +35,8 @@ static const char *sample(const char *parameter, size_t n)
                                              {"run", "clean"},
                                              {"w", "1.5"},
                                              {"file", "u.safetensors"},
-                                             {"\"text\"", "\"cat\""}};
+                                             {"\"text\"", "\"cat\""},
+                                             {"\"word\"", "\"yes\""}};
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
         if (strlen(samples[i][0]) == n && memcmp(samples[i][0], parameter, n) == 0)
             return samples[i][1];
