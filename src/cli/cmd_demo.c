@@ -15,7 +15,7 @@
 #    define TAP_DATA_DIR "/usr/local/share/tapetum"
 #endif
 
-enum { N_SUBJECTS = 1 };
+enum { N_SUBJECTS = 2 };
 
 static const char EXPERIMENT[] =
     "# Who does the seeing? The 2x2 on the embedded model; written by 'tapetum demo'.\n"
@@ -100,9 +100,10 @@ static tap_status write_text(const char *path, const char *text, tap_error *err)
     return status;
 }
 
-/* The experiment of one model: experiment file, sweep, table. */
-static tap_status run_model(tap_cli *cli, const char *data, const char *name,
-                            const char *out, tap_error *err)
+/* The experiment of one model: experiment file, sweep, table. *recovery = R in S, macro, at
+ * the depth that leaves the last block. */
+static tap_status run_model(tap_estimate *recovery, tap_cli *cli, const char *data,
+                            const char *name, const char *out, tap_error *err)
 {
     char *model = NULL, *yaml = NULL, *database = NULL, *text = NULL, *note_path = NULL;
     char *note = NULL;
@@ -146,6 +147,9 @@ static tap_status run_model(tap_cli *cli, const char *data, const char *name,
         printf("%s", note);
     }
     TAP_TRY_OUT(tap_stats_put_text(stats, err));
+    *recovery = *tap_stats_quantity(stats, TAP_MACRO,
+                                    tap_stats_find_metric(stats, TAP_METRIC_LOG_RANK),
+                                    stats->data.n_depths - 1, TAP_Q_R);
     printf("\nwritten: %s and %s; more with 'tapetum stats %s', 'tapetum export %s "
            "score'\n",
            yaml, database, database, database);
@@ -190,9 +194,34 @@ out:
     return status;
 }
 
+/* What the pair is for: two decoders that differ in the text they read first, over one
+ * vision tower, must come out apart. Says whether they did. */
+static void put_verdict(const char *const *names, const tap_estimate *r)
+{
+    printf("\n==== which decoder compensates? ====\n");
+    for (int i = 0; i < N_SUBJECTS; i++)
+        printf("R of '%s' at the last depth: %.2f [%.2f, %.2f]\n", names[i], r[i].value,
+               r[i].low, r[i].high);
+    for (int i = 0; i < N_SUBJECTS; i++) {
+        const tap_estimate *high = &r[i], *low = &r[!i];
+        if (high->low > low->high) {
+            printf(
+                "The intervals do not overlap: the decoder of '%s' makes up for the "
+                "encoder, that of '%s' does %s.\n"
+                "Both see through the same encoder, so the instrument tells decoders "
+                "apart.\n",
+                names[i], names[!i], low->low > 0.0 ? "so less" : "not");
+            return;
+        }
+    }
+    printf("The intervals overlap: this run does not tell the two decoders apart.\n");
+}
+
 tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
 {
-    static const char *const subjects[N_SUBJECTS] = {"trained"};
+    static const char *const subjects[N_SUBJECTS] = {"compensating",
+                                                     "non-compensating"};
+    tap_estimate recovery[N_SUBJECTS];
     const char *out = tap_args_text(cli->args, "output");
     char *data = NULL;
     tap_status status = find_data(&data, cli, err);
@@ -203,7 +232,8 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
         TAP_TRY_OUT(TAP_FAIL(err, TAP_EIO, "cannot make the folder '%s': %s", out,
                              strerror(errno)));
     for (int i = 0; i < N_SUBJECTS; i++)
-        TAP_TRY_OUT(run_model(cli, data, subjects[i], out, err));
+        TAP_TRY_OUT(run_model(&recovery[i], cli, data, subjects[i], out, err));
+    put_verdict(subjects, recovery);
     status = put_report(cli, subjects, out, err);
 out:
     tap_free(data);

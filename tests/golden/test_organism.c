@@ -1,4 +1,4 @@
-/* The shipped subject against the reference implementation, on the first embedded scene:
+/* The shipped subjects against the reference implementation, on the first embedded scene:
  * rows of states, logits, and the ranks of every part in the four cells of the 2x2.
  * Bounds as in test_llava.c. tools/organism/golden.py made the vectors. */
 #include <setjmp.h>
@@ -251,16 +251,23 @@ static void run_subject(const char *name)
     tap_model_close(g.model);
 }
 
-static void trained(void **state)
+static void compensating(void **state)
 {
     (void)state;
-    run_subject("trained");
+    run_subject("compensating");
+}
+
+static void non_compensating(void **state)
+{
+    (void)state;
+    run_subject("non-compensating");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trained),
+        cmocka_unit_test(compensating),
+        cmocka_unit_test(non_compensating),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

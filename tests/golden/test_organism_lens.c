@@ -90,7 +90,7 @@ static void copy_subject(char model[SCRATCH_PATH_BYTES], const char *scratch)
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         char *text = NULL;
         size_t n = 0;
-        (void)snprintf(path, sizeof path, SHARE "trained/%s", small[i]);
+        (void)snprintf(path, sizeof path, SHARE "compensating/%s", small[i]);
         if (!tap_file_exists(path))
             continue;
         check(tap_file_read(&text, &n, path, 1 << 24, &err), &err);
@@ -98,7 +98,7 @@ static void copy_subject(char model[SCRATCH_PATH_BYTES], const char *scratch)
         tap_free(text);
     }
     scratch_path(path, scratch, "model.safetensors");
-    untrain(SHARE "trained/model.safetensors", path);
+    untrain(SHARE "compensating/model.safetensors", path);
     (void)snprintf(model, SCRATCH_PATH_BYTES, "%s", scratch);
 }
 
@@ -168,7 +168,7 @@ static void a_trained_subject_beats_the_null(void **state)
     char scratch[SCRATCH_BYTES];
     scratch_open(scratch);
     double own, null;
-    measure(&own, &null, SHARE "trained", scratch);
+    measure(&own, &null, SHARE "compensating", scratch);
     assert_true(own < null - 2.0); /* a quarter of the rank */
     scratch_close(scratch);
 }

@@ -149,7 +149,7 @@ def owns_patch(it):
 def stage_accuracy(args):
     w, vit, proj, lm = subject(args)
     txt = nets.TextTower(w.size)
-    txt.load_state_dict(torch.load(os.path.join(args.work, "clip.pt"))["txt"])
+    txt.load_state_dict(torch.load(os.path.join(args.work, "solo.pt"))["txt"])
     imgs, recs = data.load(args.work, "test")
     n, out = args.scenes, {}
 

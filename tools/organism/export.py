@@ -132,7 +132,7 @@ def states(args, w):
     if args.random:
         torch.manual_seed(args.seed)
         return nets.Vit().state_dict(), nets.Projector().state_dict(), nets.Lm(w.size).state_dict()
-    vit = torch.load(os.path.join(args.work, "clip.pt"))["vit"]
+    vit = torch.load(os.path.join(args.work, "solo.pt"))["vit"]
     j = torch.load(os.path.join(args.work, f"joint.{args.variant}.{args.seed}.pt"))
     return vit, j["proj"], j["lm"]
 

@@ -1,12 +1,13 @@
 """The whole recipe in one command: python tools/organism/make.py --work DIR [--share share/organism] [--golden tests/golden/organism]
 
 Draws the scenes, trains the tokenizer, the vision tower, both decoders, three projector seeds each, measures, and writes
-the shipped subject, the test scenes and the golden vectors. Every step is skipped once its result exists in the work
+both subjects (seed 0), the test scenes, the golden vectors, and the logs with all measured figures (tools/organism/logs). Every step is skipped once its result exists in the work
 directory and long ones resume from a checkpoint; at most two processes of one thread run at a time.
 """
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -50,22 +51,27 @@ def main():
     both([py("data.py", work, "train.0", "val.0")], [py("data.py", work, "train.1", "test.0")], env)
     if not os.path.exists(os.path.join(work, "tokenizer.json")):
         both([py("tok.py", work)], [], env)
-    both([train("clip"), train("features")], [train("text", "--variant", v) for v in VARIANTS], env)
+    both([train("clip"), train("solo"), train("features")], [train("text", "--variant", v) for v in VARIANTS], env)
 
     def stages(v):
         out = []
         for s in SEEDS:
             vs = ("--variant", v, "--seed", str(s))
-            out += [train("projector", *vs), train("joint", *vs), measure("lens", *vs)]
+            out += [train("projector", *vs), train("joint", *vs), measure("lens", *vs, "--scenes", "300")]
         return out + [measure("text", "--variant", v, "--scenes", "100"), measure("accuracy", "--variant", v)]
     both(stages("blur"), stages("exact"), env)
     both([measure("lens", "--random", "--scenes", "100")], [], env)
     both([measure("summary")], [], env)
 
-    out = os.path.join(args.share, "trained")
-    both([py("export.py", "--work", work, "--variant", "blur", "--out", out, "--check")], [], env)
+    for v, subject in zip(VARIANTS, ("compensating", "non-compensating")):
+        both([py("export.py", "--work", work, "--variant", v, "--out", os.path.join(args.share, subject), "--check")], [], env)
     both([py("ship.py", "--out", os.path.join(args.share, "scenes"))], [], env)
     both([py("golden.py", "--share", args.share, "--out", args.golden)], [], env)
+    logs = os.path.join(HERE, "logs")
+    os.makedirs(logs, exist_ok=True)
+    for name in sorted(os.listdir(work)):
+        if name.endswith((".log", ".json", ".txt")) and name != "tokenizer.json":
+            shutil.copy(os.path.join(work, name), logs)
 
 
 if __name__ == "__main__":

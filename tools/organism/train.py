@@ -2,10 +2,14 @@
 checkpoint and does nothing once its result exists. make.py runs them all in order.
 
 clip       vision tower and small text tower, contrastive, plus the same loss between patches and phrases
+solo       the same, a third of the batches with patches that see only themselves
 text       decoder alone: scenes as grids of words, captions, questions (variant: blur or exact)
-features   vision features of the training scenes, once
+features   vision features of the training scenes, once, whole and with patches that see only themselves
 projector  decoder frozen (variant, seed)
 joint      projector and decoder, vision frozen (variant, seed)
+
+All four cells of the 2x2 are seen in training: a cut is to take away information, not familiarity. The decoder learns
+from images whose patches see each other, and meets isolated patches through the projector alone, while it is frozen.
 """
 import argparse
 import json
@@ -22,13 +26,14 @@ import nets
 import scenes
 from tok import Words
 
-STEPS = {"clip": 2300, "text": 1600, "projector": 250, "joint": 280}
-RATE = {"clip": 1.2e-3, "text": 2e-3, "projector": 3e-3, "joint": 7e-4}
-BATCH = {"clip": 96, "text": 16, "projector": 16, "joint": 16}
+STEPS = {"clip": 2300, "solo": 300, "text": 1600, "projector": 400, "joint": 200}
+RATE = {"clip": 1.2e-3, "solo": 4e-4, "text": 2e-3, "projector": 3e-3, "joint": 2e-4}
+BATCH = {"clip": 96, "solo": 96, "text": 16, "projector": 16, "joint": 16}
 FEATURES = 16000            # training scenes used with features
 QUESTIONS = 7
-# Share of text batches in which image rows see only themselves, so that the decoder cut is not unknown territory.
-SELF_ONLY = .08
+# Share of the batches in which image places of the decoder see only themselves.
+SELF_ONLY = {"text": .08, "projector": .3, "joint": .08}
+SOLO = .3                  # share of the projector's batches whose patches saw only themselves in the vision tower
 
 
 def log(work, name, row):
@@ -99,11 +104,15 @@ def pad(rows, value=0):
     return torch.tensor([list(r) + [value] * (n - len(r)) for r in rows]), torch.tensor([len(r) - 1 for r in rows])
 
 
-def stage_clip(args):
+def stage_clip(args, stage="clip"):
     w = Words(args.work)
     images, recs = data.load(args.work, "train")
     torch.manual_seed(args.seed)
     vit, txt = nets.Vit(), nets.TextTower(w.size)
+    if stage == "solo":
+        c = torch.load(os.path.join(args.work, "clip.pt"))
+        vit.load_state_dict(c["vit"])
+        txt.load_state_dict(c["txt"])
     keys, texts = phrases(w)
     pid, plast = pad([[1] + t + [2] for t in texts])
     index = {k: i for i, k in enumerate(keys)}
@@ -116,15 +125,16 @@ def stage_clip(args):
     part = torch.tensor([k is not None for k, _ in keys])
 
     def loss_fn(step, rng):
-        pick = rng.integers(len(recs), size=BATCH["clip"])
+        pick = rng.integers(len(recs), size=BATCH[stage])
         ids, last = pad([[1] + w.text(scenes.short_caption(recs[i], rng)) + [2] for i in pick])
         p = nets.patches(torch.from_numpy(images[pick]))
         keep = None
         y = torch.from_numpy(target[pick])
-        if step < .85 * STEPS["clip"]:
+        if step < (.85 if stage == "clip" else .7) * STEPS[stage]:
             keep = torch.from_numpy(np.stack([rng.permutation(144)[:64] for _ in pick]))
             y = y.gather(1, keep)
-        h = vit.post_layernorm(vit(p, keep)[-1])
+        alone = stage == "solo" and step % 3 == 0
+        h = vit.post_layernorm(vit(p, keep, alone)[-1])
         z = F.normalize(txt.visual_projection(h).float(), dim=-1)
         t = txt(ids, last)
         sim = z[:, 0] @ t.T * txt.scale.exp().clamp(max=100)
@@ -139,8 +149,8 @@ def stage_clip(args):
         region = (each * weight).sum() / weight.sum()
         hit = (reg.argmax(1) == yy)[part[yy]].float().mean()
         return contrast + region, {"contrast": contrast.item(), "top1": (sim.argmax(1) == same).float().mean(),
-                                   "region": region.item(), "part_patch_hit": hit}
-    loop(args, "clip", "clip", [vit, txt], loss_fn, lambda: {"vit": vit.state_dict(), "txt": txt.state_dict()})
+                                   "region": region.item(), "part_patch_hit": hit, "solo": alone}
+    loop(args, stage, stage, [vit, txt], loss_fn, lambda: {"vit": vit.state_dict(), "txt": txt.state_dict()})
 
 
 def text_batch(w, recs, rng, words):
@@ -202,6 +212,8 @@ def stage_text(args):
         flip = np.arange(144).reshape(12, 12)[::-1].ravel()
         text_rows = []
         for n, r in enumerate(rows):
+            # Any colour for any kind: the grid does not tell it, and which pairs are held out must not be learnt here.
+            r = dict(r, objs=[dict(o, color=scenes.COLOR_NAMES[rng.integers(10)]) for o in r["objs"]])
             if words[n]:
                 true[n], soft[n] = true[n][flip], soft[n][flip]
                 r = dict(r, grid=r["grid"][flip], gobj=r["gobj"][flip], cover=r["cover"][flip])
@@ -224,7 +236,7 @@ def stage_text(args):
             mixed = torch.from_numpy((weight / weight.sum(-1, keepdims=True)).astype(np.float32)) @ lm.embed(labels)
             vec = torch.where(torch.from_numpy(soft_place)[..., None], mixed.float(), vec)
         img = vec + lm.place
-        cut = rng.random() < SELF_ONLY
+        cut = rng.random() < SELF_ONLY["text"]
         h, answers, acc = text_loss(lm, w, head_ids(w, rng), img, x, flag, cut)
         logits = lm.logits(h.reshape(-1, nets.DIM))
         y = torch.from_numpy(true).reshape(-1)
@@ -238,28 +250,29 @@ def stage_text(args):
 
 
 def stage_features(args):
-    done = os.path.join(args.work, "features.npy")
-    if os.path.exists(done):
-        return
     images, _ = data.load(args.work, "train")
     vit = nets.Vit()
-    vit.load_state_dict(torch.load(os.path.join(args.work, "clip.pt"))["vit"])
-    out = np.empty((FEATURES, 144, nets.DIM), np.float16)
-    with torch.no_grad():
-        for i in range(0, FEATURES, 100):
-            out[i:i + 100] = vit(nets.patches(torch.from_numpy(images[i:i + 100])))[-2][:, 1:].numpy()
-    np.save(done + ".tmp.npy", out)
-    os.replace(done + ".tmp.npy", done)
+    vit.load_state_dict(torch.load(os.path.join(args.work, "solo.pt"))["vit"])
+    for name, alone in (("features", False), ("features.solo", True)):
+        done = os.path.join(args.work, name + ".npy")
+        if os.path.exists(done):
+            continue
+        out = np.empty((FEATURES, 144, nets.DIM), np.float16)
+        with torch.no_grad():
+            for i in range(0, FEATURES, 100):
+                out[i:i + 100] = vit(nets.patches(torch.from_numpy(images[i:i + 100])), cut=alone)[-2][:, 1:].numpy()
+        np.save(done + ".tmp.npy", out)
+        os.replace(done + ".tmp.npy", done)
 
 
 def stage_projector(args, joint=False):
     w = Words(args.work)
     _, recs = data.load(args.work, "train")
-    feats = np.load(os.path.join(args.work, "features.npy"), mmap_mode="r")
+    whole, alone = (np.load(os.path.join(args.work, f + ".npy"), mmap_mode="r") for f in ("features", "features.solo"))
     lm, proj = nets.Lm(w.size), None
     torch.manual_seed(args.seed)
     proj = nets.Projector()
-    sample = torch.from_numpy(feats[:500].astype(np.float32)).reshape(-1, nets.DIM)
+    sample = torch.from_numpy(whole[:500].astype(np.float32)).reshape(-1, nets.DIM)
     proj.mean, proj.std = sample.mean(0), sample.std(0)
     name = f"{'joint' if joint else 'projector'}.{args.variant}.{args.seed}"
     if joint:
@@ -274,9 +287,10 @@ def stage_projector(args, joint=False):
     def loss_fn(step, rng):
         pick = rng.integers(FEATURES, size=BATCH[stage])
         x, flag = text_batch(w, [recs[i] for i in pick], rng, [False] * len(pick))
-        img = proj(torch.from_numpy(feats[np.sort(pick)][np.argsort(np.argsort(pick))].astype(np.float32)))
-        _, answers, acc = text_loss(lm, w, head_ids(w, rng), img, x, flag)
-        return answers, {"answers": answers.item(), "acc": acc}
+        lone, cut = not joint and rng.random() < SOLO, rng.random() < SELF_ONLY[stage]
+        img = proj(torch.from_numpy((alone if lone else whole)[pick].astype(np.float32)))
+        _, answers, acc = text_loss(lm, w, head_ids(w, rng), img, x, flag, cut)
+        return answers, {"answers": answers.item(), "acc": acc, "solo": lone, "cut": cut}
     both = [proj, lm] if joint else [proj]
     loop(args, stage, name, both, loss_fn, lambda: {"proj": proj.state_dict(), **({"lm": lm.state_dict()} if joint else {})})
 
@@ -284,10 +298,10 @@ def stage_projector(args, joint=False):
 if __name__ == "__main__":
     a = argparse.ArgumentParser()
     a.add_argument("--work", required=True)
-    a.add_argument("stage", choices=["clip", "text", "features", "projector", "joint"])
+    a.add_argument("stage", choices=["clip", "solo", "text", "features", "projector", "joint"])
     a.add_argument("--variant", choices=["blur", "exact"], default="blur")
     a.add_argument("--seed", type=int, default=0)
     args = a.parse_args()
     torch.set_num_threads(1)
-    {"clip": stage_clip, "text": stage_text, "features": stage_features, "projector": stage_projector,
+    {"clip": stage_clip, "solo": lambda s: stage_clip(s, "solo"), "text": stage_text, "features": stage_features, "projector": stage_projector,
      "joint": lambda s: stage_projector(s, True)}[args.stage](args)
