@@ -85,8 +85,9 @@ TAP_NODISCARD tap_status tap_edit_apply(float *values, int64_t first, int64_t n_
 /* The rows that a `mean` or `copy` gives to its tokens from edit->rows[lo] on, which come after
  * those that are run: out [edit->n_rows - lo][d] from rows first .. of values [..][d] as
  * they stand before any edit of the site. */
-void tap_edit_later(float *out, const float *values, int64_t first, int64_t d,
-                    const tap_edit *edit, int64_t lo);
+void tap_edit_later(float *out, const float *values, int64_t first,
+                    const int32_t *place_of, int64_t d, const tap_edit *edit,
+                    int64_t lo);
 
 /* Standard normal number of a column of a row: Box-Muller over Philox with the counter (row,
  * column / 2, place, purpose), cosine for even columns, sine for odd ones. */

@@ -13,8 +13,8 @@ typedef enum tap_stack { TAP_VISION, TAP_LM, TAP_N_STACKS } tap_stack;
 typedef enum tap_role {
     TAP_ROLE_CLS,
     TAP_ROLE_BOS,
-    TAP_ROLE_PREFIX,  /* template text before the image, BOS apart */
-    TAP_ROLE_PATCH,   /* stands for one or several patches, or (row -1) was made of all that
+    TAP_ROLE_PREFIX, /* template text before the image, BOS apart */
+    TAP_ROLE_PATCH, /* stands for one or several patches, or (row -1) was made of all that
                          its group shows: the group `image` */
     TAP_ROLE_ROW_END, /* newline token after a row of patches */
     TAP_ROLE_SEPARATOR,

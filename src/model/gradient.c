@@ -42,7 +42,7 @@ static void turn(tap_gradient *g, const tap_sequence *sequence)
                      .n_spans = 1,
                      .cos = g->cos,
                      .sin = g->sin};
-    tap_lm_rope(&pass);
+    tap_lm_rope(&pass, &span);
     for (int64_t i = 0; i < g->n * g->model->spec.lm.stack.d_head / 2; i++)
         g->back[i] = -g->sin[i];
 }

@@ -43,8 +43,7 @@ static const float *rope_factors(const tap_rope_spec *rope,
     return n_tok > rope->n_short_positions ? rope->long_factors : rope->short_factors;
 }
 
-/* cos and sin rows for some spans, by the position of each row. */
-static void find_angles(tap_pass *pass, const tap_span *spans)
+void tap_lm_rope(tap_pass *pass, const tap_span *spans)
 {
     const int64_t half = pass->spec->d_head / 2;
     const tap_rope_spec *rope = &pass->job->model->spec.lm.rope;
@@ -97,11 +96,11 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
     k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
     k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
-    find_angles(p, p->spans);
+    tap_lm_rope(p, p->spans);
     k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
     if (p->query_rows) {
         project_queries(p, w);
-        find_angles(p, p->query_spans);
+        tap_lm_rope(p, p->query_spans);
     } else {
         k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
     }

@@ -257,4 +257,7 @@ TAP_NODISCARD tap_status tap_lm_embed(tap_pass *pass, float *out,
                                       tap_error *err);
 TAP_NODISCARD tap_status tap_lm_logits(tap_pass *pass, const float *state,
                                        const tap_span *span, tap_error *err);
+/* cos and sin rows of the pass for some spans, by the position of each row. */
+void tap_lm_rope(tap_pass *pass, const tap_span *spans);
+
 #endif

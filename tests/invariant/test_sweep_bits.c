@@ -324,7 +324,7 @@ static void rows_out_of_reach_cost_nothing(void **state)
          late[1][TEXT_BYTES] = {"lm[2-]: image <- image"},
          early[1][TEXT_BYTES] = {"lm[0-1]: image <- image"},
          some[1][TEXT_BYTES] = {"lm.h[0]: image <- image"},
-         edit[1][TEXT_BYTES] = {"lm: image <- image; lm[1]: zero part at mlp_out"},
+         edit[1][TEXT_BYTES] = {"lm: image <- image; lm[1]: zero outside at mlp_out"},
          both[2][TEXT_BYTES] = {"lm: image <- image", "lm[0-1]: image <- image"};
     const double all = flop_of(clean, 1), alone = flop_of(apart, 1);
     assert_true(alone < flop_of(late, 1) && flop_of(late, 1) < all);
