@@ -24,13 +24,14 @@ static tap_status put_counts(const tap_stats *s, tap_error *err)
 {
     const tap_stats_data *d = &s->data;
     TAP_TRY(tap_cli_put_json(
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:i, "
-                  "s:o}",
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, "
+                  "s:i, s:o}",
                   "table", "counts", "candidates", tap_candidates_name(d->candidates),
                   "state", tap_state_name(d->state), "n_images",
                   (json_int_t)d->n_images, "n_items", (json_int_t)d->n_items,
                   "n_all_images", (json_int_t)d->n_all_images, "n_all_items",
-                  (json_int_t)d->n_all_items, "n_candidates", d->n_candidates,
+                  (json_int_t)d->n_all_items, "n_data_images",
+                  (json_int_t)d->n_data_images, "n_candidates", d->n_candidates,
                   "n_resamples", (json_int_t)s->n_resamples, "seed",
                   (json_int_t)s->seed, "level", s->level, "delta", s->delta, "depth",
                   d->depths[d->depth], "uniform_S", real_or_null(s->uniform_s)),

@@ -35,6 +35,10 @@ static void put_counts(const tap_stats *s, const char *among)
         "%s; %lld resamples\n",
         (long long)d->n_items, (long long)d->n_images, (long long)d->n_all_items,
         (long long)d->n_all_images, among, (long long)s->n_resamples);
+    if (d->n_all_images < d->n_data_images)
+        printf("  not all: the data have %lld images; go on with the run, or merge its "
+               "shards\n",
+               (long long)d->n_data_images);
     if (d->state != TAP_READOUT_RESID)
         printf("  depth: %s\n", tap_stats_data_depth_title(d));
     for (size_t i = 0; i < d->n_exclusions; i++)
@@ -51,7 +55,7 @@ static void put_table(const tap_stats *s, tap_average average, int32_t m)
     static const tap_quantity quantities[] = {TAP_Q_R, TAP_Q_CI, TAP_Q_I};
     static const char *const cells[] = {"s11 clean", "s01 encoder off",
                                         "s10 decoder off", "s00 both off"};
-    printf("\n%s, %s average, %g%% bootstrap intervals over images\ndepth",
+    printf("\n%s, %s average, %g%% percentile bootstrap intervals over images\ndepth",
            tap_metric_name(s->metrics[m]), tap_average_name(average), 100.0 * s->level);
     if (s->data.has_design) {
         for (int c = 0; c < TAP_N_CELLS; c++)

@@ -43,7 +43,7 @@ void tap_control_free(uint8_t *is_free, const tap_items *annotation, const char 
             is_free[i] &= !(covers[(int64_t)q * n + i] > 0.0F);
 }
 
-/* Patches by the experiment's rule, among those that are free (NULL: all); the one covered
+/* Patches by the experiment's rule, among the free ones, all of them if NULL; the one covered
  * most if none reaches the threshold. */
 static int64_t patches_of(int32_t *out, const float *cover, const uint8_t *is_free,
                           int64_t n_all, double threshold)

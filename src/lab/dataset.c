@@ -345,8 +345,8 @@ static tap_status check_part(tap_part *part, const tap_dataset *dataset,
     if (!part->excluded && part->area_px == 0)
         return tap_text_format(&part->excluded, err, "no pixel belongs to it");
     if (!part->excluded && part->area_px < least)
-        return tap_text_format(&part->excluded, err, "area of %lld px is below %lld",
-                               (long long)part->area_px, (long long)least);
+        return tap_text_format(&part->excluded, err, "smaller than %lld px",
+                               (long long)least);
     if (!image->photo)
         return exclude(part, err, "no photo", "");
     if (photo_fault)

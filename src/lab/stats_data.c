@@ -519,6 +519,8 @@ static tap_status read_settings(reader *r, tap_error *err)
     d->candidates = (tap_candidates)word;
     TAP_TRY(fact_word(&word, r, "readout.state", state_name, TAP_READOUT_KEY + 1, err));
     d->state = (tap_readout)word;
+    TAP_TRY(
+        fact_int(&d->n_data_images, r, "run.images", 0, INT64_C(999999999999), err));
     TAP_TRY(fact_int(&d->bootstrap, r, "stats.bootstrap", 10000, 1000000, err));
     TAP_TRY(fact_int(&d->seed, r, "stats.seed", 1, INT64_C(999999999999), err));
     char *text = NULL;

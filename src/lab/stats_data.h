@@ -15,6 +15,7 @@ typedef struct tap_stats_data {
     int64_t n_images;                  /* that have a scored item */
     int64_t n_items;                   /* scored */
     int64_t n_all_images, n_all_items; /* rows of the tables */
+    int64_t n_data_images;             /* that the run has to read; 0: not known */
     tap_exclusion *exclusions;         /* [n_exclusions] most items first */
     size_t n_exclusions;
     double n_candidates; /* N; the largest where items have sets of their own */

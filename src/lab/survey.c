@@ -138,7 +138,7 @@ tap_status tap_survey_permute(tap_survey *survey, tap_labels *labels, tap_error 
         of_kind[k] = labels->labels[index].excluded ? -1 : (int32_t)index;
     }
     for (size_t i = 0; i < s->n_items; i++)
-        label[i] = s->items[i].is_open ? of_kind[s->items[i].kind] : -1;
+        label[i] = s->items[i].is_scored ? of_kind[s->items[i].kind] : -1;
     for (int32_t c = 0; c <= s->n_classes; c++) { /* the last: all of them */
         const bool global = c == s->n_classes;
         tap_random random = {.key = PERMUTE_KEY, .purpose = {(uint32_t)c, global}};

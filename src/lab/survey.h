@@ -16,6 +16,7 @@ typedef struct tap_survey_kind {
 typedef struct tap_survey_item {
     int32_t kind;
     bool is_open;     /* its image has a photo and the data set does not exclude it */
+    bool is_scored;   /* set by whoever knows */
     int32_t given[2]; /* label by permutation in its class, in all; -1: none */
 } tap_survey_item;
 
@@ -35,7 +36,7 @@ TAP_NODISCARD tap_status tap_survey_read(tap_survey *out, const tap_dataset *dat
                                          tap_error *err);
 void tap_survey_clear(tap_survey *survey);
 
-/* Permutes the labels of all open items whose label can be scored, once among the items of
+/* Permutes the labels of all scored items, once among the items of
  * each object class (given[0]) and once among all (given[1]): every label is handed out as
  * often as items have it. No item gets its own label. Where more than half of the items share
  * a label this cannot be: as few of these as possible, drawn by chance, get none, and the

@@ -87,7 +87,7 @@ static tap_status read_depths(tap_sweep *sweep, tap_error *err)
 
 /* Facts that the sweep adds to those of the experiment. */
 typedef struct fact_texts {
-    char n_candidates[24], threads[24], shard[48], size[160];
+    char n_candidates[24], n_images[24], threads[24], shard[48], size[160];
     char
         candidates[TAP_SHA256_TEXT_BYTES]; /* hash of all names that are ranked among */
 } fact_texts;
@@ -98,6 +98,8 @@ static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *swe
     const tap_preprocess_spec *p = &spec->preprocess;
     (void)snprintf(texts->n_candidates, sizeof texts->n_candidates, "%lld",
                    (long long)sweep->counts.n_candidates);
+    (void)snprintf(texts->n_images, sizeof texts->n_images, "%lld",
+                   (long long)tap_dataset_count(sweep->dataset));
     (void)snprintf(texts->threads, sizeof texts->threads, "%d",
                    sweep->options.n_threads);
     (void)snprintf(texts->shard, sizeof texts->shard, "%d/%d", sweep->options.shard,
@@ -118,6 +120,7 @@ static size_t own_facts(tap_fact *facts, fact_texts *texts, const tap_sweep *swe
         {"model.compute", sweep->options.kernels->compute, true},
         {"run.version", tap_version(), false},
         {"run.kernels", sweep->options.kernels->name, false},
+        {"run.images", texts->n_images, false},
         {"run.threads", texts->threads, false},
         {"run.shard", texts->shard, false},
         {"run.command", sweep->options.command_line ? sweep->options.command_line : "",
@@ -185,6 +188,38 @@ static tap_status check_model(const tap_experiment *e, tap_error *err)
     return TAP_OK;
 }
 
+static tap_sweep_setup setup_of(tap_sweep *sweep)
+{
+    return (tap_sweep_setup){
+        .experiment = sweep->experiment,
+        .model = sweep->model,
+        .dataset = sweep->dataset,
+        .labels = &sweep->labels,
+        .conditions = sweep->conditions,
+        .n_conditions = sweep->n_conditions,
+        .kernels = sweep->options.kernels,
+        .n_threads = sweep->options.n_threads,
+        .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL,
+        .sets = &sweep->sets};
+}
+
+/* Deals the labels of all items that will be scored, of every shard, out anew. */
+static tap_status permute_labels(tap_sweep *sweep, tap_error *err)
+{
+    tap_survey *survey = &sweep->survey;
+    tap_sweep_setup setup = setup_of(sweep);
+    setup.items_only = true;
+    for (int64_t i = 0; i < survey->n_images; i++) {
+        tap_sweep_image image;
+        TAP_TRY(tap_sweep_prepare(&image, &setup, i, err));
+        assert(image.n_items == survey->first[i + 1] - survey->first[i]);
+        for (int64_t k = 0; k < image.n_items; k++)
+            survey->items[survey->first[i] + k].is_scored = !image.items[k].excluded;
+        tap_sweep_image_clear(&image);
+    }
+    return tap_survey_permute(survey, &sweep->labels, err);
+}
+
 /* Everything but the database. */
 static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
                              const tap_sweep_options *options, tap_error *err)
@@ -218,11 +253,11 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights);
     TAP_TRY_OUT(tap_labels_open(&sweep->labels, sweep->model->tokenizer,
                                 &experiment->labels, err));
-    if (experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
-        experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL])
-        TAP_TRY_OUT(tap_survey_permute(&sweep->survey, &sweep->labels, err));
     TAP_TRY_OUT(tap_candidate_sets_make(&sweep->sets, &sweep->labels, &sweep->survey,
                                         experiment->readout.candidates, err));
+    if (experiment->controls[TAP_CONTROL_PERMUTED_LABELS] ||
+        experiment->controls[TAP_CONTROL_PERMUTED_LABELS_GLOBAL])
+        TAP_TRY_OUT(permute_labels(sweep, err));
     TAP_TRY_OUT(open_readout(sweep, err));
     TAP_TRY_OUT(read_depths(sweep, err));
     sweep->counts.n_depths = (int64_t)sweep->n_depths;
@@ -301,21 +336,6 @@ static tap_status fail_memory(const tap_sweep *sweep, const tap_sweep_batch *b,
         "fewer conditions",
         tap_dataset_name(sweep->dataset, b->images[b->n - 1].id), (double)need / 0x1p20,
         (double)sweep->options.memory_bytes / 0x1p20);
-}
-
-static tap_sweep_setup setup_of(tap_sweep *sweep)
-{
-    return (tap_sweep_setup){
-        .experiment = sweep->experiment,
-        .model = sweep->model,
-        .dataset = sweep->dataset,
-        .labels = &sweep->labels,
-        .conditions = sweep->conditions,
-        .n_conditions = sweep->n_conditions,
-        .kernels = sweep->options.kernels,
-        .n_threads = sweep->options.n_threads,
-        .survey = tap_sweep_needs_survey(sweep->experiment) ? &sweep->survey : NULL,
-        .sets = &sweep->sets};
 }
 
 static tap_status fill_batch(tap_sweep_batch *b, tap_sweep *sweep, tap_error *err)

@@ -102,12 +102,17 @@ static tap_status open_photo(tap_sweep_image *image, const tap_sweep_setup *setu
 {
     const char *prompt = prompt_of(setup);
     const int64_t side_px = setup->experiment->readout.thumbnail_px;
+    if (setup->items_only)
+        return tap_scene_place(&image->scene, setup->model, image->annotation.width_px,
+                               image->annotation.height_px, prompt, err);
     tap_image photo = {0};
     TAP_TRY(tap_image_read_as(&photo, path, setup->model->spec.preprocess.alpha, err));
     tap_status status =
         tap_scene_make(&image->scene, setup->model, &photo, prompt, err);
     if (status == TAP_OK && side_px > 0)
         status = make_thumbnail(&image->thumbnail, &photo, side_px, err);
+    if (status == TAP_OK)
+        status = tap_sha256_file(image->sha256, path, err);
     tap_image_clear(&photo);
     return status;
 }
@@ -128,7 +133,7 @@ static tap_status open_image(tap_sweep_image *image, const tap_sweep_setup *setu
         return exclude_image(image, "no photo", err);
     status = open_photo(image, setup, photo, &fault);
     if (status == TAP_OK)
-        return tap_sha256_file(image->sha256, photo, err);
+        return TAP_OK;
     if (!is_files_fault(status))
         return TAP_FAIL(err, status, "%s", fault.message);
     return exclude_image(image, fault.message, err);
@@ -342,6 +347,7 @@ static tap_status find_other(tap_sweep_item *item, const tap_sweep_image *image,
         setup->experiment->conditions[naming].name, TAP_NO_OTHER_PART);
 }
 
+/* Which items are scored, with their plans. */
 static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *setup,
                                 const covers *c, const tap_reg *reg, tap_error *err)
 {
@@ -357,7 +363,8 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
             TAP_TRY(find_patches(item, image, setup, c->tokens + i * c->n_image, err));
         if (!item->excluded)
             TAP_TRY(find_other(item, image, setup, c, naming, err));
-        if (item->excluded)
+        image->n_scored += !item->excluded;
+        if (item->excluded || setup->items_only)
             continue;
         tap_groups groups = {0};
         const tap_group_input input = {
@@ -375,7 +382,6 @@ static tap_status prepare_items(tap_sweep_image *image, const tap_sweep_setup *s
             compile_plans(image, item, &capacity, setup, &groups, err);
         tap_groups_clear(&groups);
         TAP_TRY(status);
-        image->n_scored++;
     }
     return TAP_OK;
 }
@@ -464,12 +470,14 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
     TAP_TRY_OUT(begin_items(&image, setup, err));
     if (!image.excluded) {
         TAP_TRY_OUT(cover_all(&c, &image, err));
-        const bool needs_reg = first_naming(setup, "reg") >= 0;
+        const bool needs_reg = !setup->items_only && first_naming(setup, "reg") >= 0;
         if (needs_reg)
             TAP_TRY_OUT(tap_reg_find(&reg, &image.scene, 0, err));
         TAP_TRY_OUT(
             tap_pictures_open(&image.pictures, setup->model, prompt_of(setup), err));
         TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));
+        if (setup->items_only)
+            goto out;
         TAP_TRY_OUT(
             tap_pictures_fill(image.pictures, setup->kernels, setup->n_threads, err));
         TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.tokens, c.n_image, err));

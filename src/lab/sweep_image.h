@@ -102,6 +102,8 @@ typedef struct tap_sweep_setup {
     int n_threads;
     const tap_survey *survey;       /* of the data; NULL when nothing needs it */
     const tap_candidate_sets *sets; /* empty: labels are ranked in the vocabulary */
+    bool items_only; /* which items are scored, from annotations alone: no pixels, no
+                        plans, no controls */
 } tap_sweep_setup;
 
 /* Whether controls or candidates are drawn from the whole data. */

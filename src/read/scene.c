@@ -2,6 +2,21 @@
 
 #include "base/memory.h"
 
+/* The sequence of a scene whose geometry is known. */
+static tap_status place_tokens(tap_scene *scene, const char *prompt, tap_error *err)
+{
+    const tap_model *model = scene->model;
+    tap_sequence *s = &scene->sequence;
+    TAP_TRY(tap_prompt_compile(s, &model->spec, model->tokenizer, prompt,
+                               &scene->geometry, err));
+    TAP_TRY(tap_alloc(&scene->image_rows, (size_t)s->n_image, sizeof *scene->image_rows,
+                      "a scene", err));
+    for (int64_t t = 0, n = 0; t < s->n_tok; t++)
+        if (s->tokens[t].role == TAP_ROLE_PATCH)
+            scene->image_rows[n++] = t;
+    return TAP_OK;
+}
+
 tap_status tap_scene_make(tap_scene *out, const tap_model *model,
                           const tap_image *image, const char *prompt, tap_error *err)
 {
@@ -10,15 +25,22 @@ tap_status tap_scene_make(tap_scene *out, const tap_model *model,
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_preprocess_run(&scene.pixels, &scene.geometry, image,
                                    &model->spec.preprocess, err));
-    TAP_TRY_OUT(tap_prompt_compile(&scene.sequence, &model->spec, model->tokenizer,
-                                   prompt, &scene.geometry, err));
-    const tap_sequence *s = &scene.sequence;
-    TAP_TRY_OUT(tap_alloc(&scene.image_rows, (size_t)s->n_image,
-                          sizeof *scene.image_rows, "a scene", err));
-    for (int64_t t = 0, n = 0; t < s->n_tok; t++)
-        if (s->tokens[t].role == TAP_ROLE_PATCH)
-            scene.image_rows[n++] = t;
+    TAP_TRY_OUT(place_tokens(&scene, prompt, err));
 out:
+    if (status == TAP_OK)
+        *out = scene;
+    else
+        tap_scene_clear(&scene);
+    return status;
+}
+
+tap_status tap_scene_place(tap_scene *out, const tap_model *model, int64_t width_px,
+                           int64_t height_px, const char *prompt, tap_error *err)
+{
+    tap_scene scene = {.model = model, .width_px = width_px, .height_px = height_px};
+    TAP_TRY(tap_preprocess_geometry(&scene.geometry, width_px, height_px,
+                                    &model->spec.preprocess, err));
+    const tap_status status = place_tokens(&scene, prompt, err);
     if (status == TAP_OK)
         *out = scene;
     else

@@ -26,6 +26,10 @@ TAP_NODISCARD tap_status tap_scene_open(tap_scene *out, const tap_model *model,
 TAP_NODISCARD tap_status tap_scene_make(tap_scene *out, const tap_model *model,
                                         const tap_image *image, const char *prompt,
                                         tap_error *err);
+/* The same of a photograph of that size, without its pixels. */
+TAP_NODISCARD tap_status tap_scene_place(tap_scene *out, const tap_model *model,
+                                         int64_t width_px, int64_t height_px,
+                                         const char *prompt, tap_error *err);
 /* A prompt without a picture: no pixels, no patches. */
 TAP_NODISCARD tap_status tap_scene_text(tap_scene *out, const tap_model *model,
                                         const char *prompt, tap_error *err);

@@ -68,7 +68,7 @@ data: {format: masks, images: $D/scenes, annotations: items.tsv, parts: {min_are
 conditions:
   clean: ""
   decoder_off: "lm: image <- image"
-controls: [random_patches, object_name]
+controls: [random_patches, object_name, permuted_labels_global]
 readout: {top_words: 2, top_depths: [0, last], thumbnail_px: 48}
 stats: {bootstrap: 100}
 Y

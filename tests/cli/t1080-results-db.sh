@@ -25,3 +25,10 @@ scored=$(tapetum export one.db item --format csv | tail -n +2 | grep -c ',[0-9.]
 sets=$(tapetum export one.db control_set --format csv | grep -c ',random_patches,')
 [ "$sets" -eq $((5 * scored)) ] || fail "$sets random sets of $scored parts"
 
+
+# permuted labels: those of the scored parts, each as often
+label_of() { sed 's/.*"label": *"\([^"]*\)".*/\1/' | sort; }
+tapetum export one.db item --format jsonl | grep '"excluded": *null' | label_of >own
+tapetum export one.db control_set --format jsonl | grep '"permuted_labels_global"' |
+    grep '"excluded": *null' | label_of >given
+cmp own given || fail "labels are not permuted: $(diff own given)"

@@ -1,24 +1,14 @@
 /* COCO annotation files: read as coco-parts and as PACO, or refused with a message. */
-#define _DEFAULT_SOURCE 1 /* mkstemps */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "input.h"
 
 #include "base/memory.h"
 #include "lab/dataset.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    char path[] = "/tmp/tapetum-fuzz-XXXXXX.json";
+    char path[FUZZ_PATH_BYTES];
     tap_error err;
-    const int fd = mkstemps(path, (int)strlen(".json"));
-    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
-        abort();
-    (void)close(fd);
+    fuzz_file(path, ".json", bytes, n);
     static const char *const formats[] = {"coco-parts", "paco"};
     for (int f = 0; f < 2; f++) {
         const tap_data_spec spec = {

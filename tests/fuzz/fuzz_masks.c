@@ -1,24 +1,14 @@
 /* Tables of masks: read, or refused with a message. */
-#define _DEFAULT_SOURCE 1 /* mkstemps */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "input.h"
 
 #include "base/memory.h"
 #include "lab/dataset.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    char path[] = "/tmp/tapetum-fuzz-XXXXXX.tsv";
+    char path[FUZZ_PATH_BYTES];
     tap_error err;
-    const int fd = mkstemps(path, (int)strlen(".tsv"));
-    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
-        abort();
-    (void)close(fd);
+    fuzz_file(path, ".tsv", bytes, n);
     const tap_data_spec spec = {
         .format = "masks", .images = "/tmp", .annotations = path};
     tap_dataset *dataset = NULL;

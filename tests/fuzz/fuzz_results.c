@@ -1,16 +1,9 @@
 /* Databases: read by statistics and exported, or refused with a message. */
-#define _DEFAULT_SOURCE 1 /* mkstemps */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "input.h"
 
 #include "base/file.h"
 #include "lab/export.h"
 #include "lab/stats_words.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static void read_stats(const tap_store *store)
 {
@@ -28,14 +21,11 @@ static void read_stats(const tap_store *store)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    char path[] = "/tmp/tapetum-fuzz-XXXXXX.db", beside[64];
+    char path[FUZZ_PATH_BYTES], beside[FUZZ_PATH_BYTES + 8];
     tap_error err;
     tap_store *store = NULL;
     tap_file_out *out = NULL;
-    const int fd = mkstemps(path, (int)strlen(".db"));
-    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
-        abort();
-    (void)close(fd);
+    fuzz_file(path, ".db", bytes, n);
     (void)snprintf(beside, sizeof beside, "%s.out", path);
     if (tap_store_open_read(&store, path, &err) == TAP_OK) {
         read_stats(store);

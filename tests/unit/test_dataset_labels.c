@@ -76,7 +76,7 @@ static void values_are_body_parts(void **state)
     tap_error err;
     char *found = listing(&spec, &err);
     assert_non_null(strstr(found, "a||person|arm|arm|3|\n"));
-    assert_non_null(strstr(found, "a||person|shoe|shoe|1|area of 1 px is below 2\n"));
+    assert_non_null(strstr(found, "a||person|shoe|shoe|1|smaller than 2 px\n"));
     tap_free(found);
     scratch_close(folder);
 }

@@ -31,7 +31,7 @@ typedef struct made {
 } made;
 
 /* n items; the share `most` of those of a class has the label of its number, the rest any of
- * the first n_words. Every ninth is closed. */
+ * the first n_words. Every ninth is not scored. */
 static void make(made *m, size_t n, double most, uint32_t n_words, uint64_t seed)
 {
     tap_random random = {.key = seed};
@@ -49,7 +49,7 @@ static void make(made *m, size_t n, double most, uint32_t n_words, uint64_t seed
         const bool usual = tap_random_next(&random, 1000) < 1000 * most;
         const uint32_t word = usual ? class : tap_random_next(&random, n_words);
         m->items[i] = (tap_survey_item){.kind = (int32_t)(class * N_WORDS + word),
-                                        .is_open = i % 9 != 8,
+                                        .is_scored = i % 9 != 8,
                                         .given = {-1, -1}};
     }
 }
@@ -74,7 +74,7 @@ static void check_group(const made *m, int class, int which)
         const int word = item->kind % N_WORDS, other = word_of(item->given[which]);
         if (class < N_CLASSES && item->kind / N_WORDS != class)
             continue;
-        if (!item->is_open || word == SADDLE) {
+        if (!item->is_scored || word == SADDLE) {
             assert_int_equal(other, -1);
             continue;
         }
