@@ -46,8 +46,8 @@ tap_status tap_cmd_merge(tap_cli *cli, tap_error *err)
                                           "items", (json_int_t)merged.n_items, "scores",
                                           (json_int_t)merged.n_scores),
                                 err);
-    tap_cli_note(cli, "%s: %lld images, %lld items, %lld scores of %zu shards", path,
+    tap_cli_note(cli, "%s: %lld images, %lld items, %lld scores of %zu %s", path,
                  (long long)merged.n_images, (long long)merged.n_items,
-                 (long long)merged.n_scores, n);
+                 (long long)merged.n_scores, n, n == 1 ? "shard" : "shards");
     return TAP_OK;
 }

@@ -257,19 +257,20 @@ static tap_status copy_shard(const tap_store *from, const tap_store *to,
 }
 
 /* Opens the output as a database of this shard, so that the store itself decides whether
- * both are of one experiment, and copies. `common`: the first shard's spec. */
+ * both are of one experiment, and copies. `common`: the first shard's
+ * spec; first: its path. */
 static tap_status add_shard(const char *output, const char *path, shard_spec *common,
-                            bool is_first, tap_error *err)
+                            const char *first, tap_error *err)
 {
     tap_store *from = NULL, *to = NULL;
     shard_spec shard = {0};
     tap_status status = TAP_OK;
     TAP_TRY_OUT(tap_store_open_read(&from, path, err));
     TAP_TRY_OUT(read_spec(&shard, from, err));
-    if (is_first) {
+    if (path == first)
         TAP_TRY_OUT(read_spec(common, from, err));
-    }
-    const tap_store_spec spec = spec_of(&shard);
+    tap_store_spec spec = spec_of(&shard);
+    spec.holder = first;
     TAP_TRY_OUT(tap_store_open(&to, output, &spec, err));
     keep_common(common, &shard);
     TAP_TRY_OUT(copy_shard(from, to, common, &shard, err));
@@ -326,7 +327,7 @@ tap_status tap_merge(tap_merged *out, const char *path, const char *const *paths
     TAP_TRY(tap_text_format(&part, err, "%s.part", path));
     (void)remove(part); /* of a merge that was killed */
     for (size_t i = 0; i < n_paths; i++) {
-        status = add_shard(part, paths[i], &common, i == 0, err);
+        status = add_shard(part, paths[i], &common, paths[0], err);
         if (status != TAP_OK) {
             status = tap_wrap(err, status, "cannot merge '%s'", paths[i]);
             goto out;

@@ -240,19 +240,29 @@ static tap_status compare_depths(differences *d, tap_store *store,
     return status;
 }
 
+/* what: how the experiments differ. */
+static tap_status fail_other(const tap_store *store, const tap_store_spec *spec,
+                             const char *what, tap_error *err)
+{
+    return TAP_FAIL(err, TAP_EINVAL, "'%s' holds another experiment (%s)%s",
+                    spec->holder ? spec->holder : store->path, what,
+                    spec->holder ? ""
+                                 : "; write to another file, or take back the change");
+}
+
 static tap_status compare(tap_store *store, const tap_store_spec *spec, tap_error *err)
 {
     differences d = {0};
     tap_status status = compare_facts(&d, store, spec, err);
     if (status == TAP_OK)
         status = compare_depths(&d, store, spec, err);
+    char *what = NULL;
     if (status == TAP_OK && d.n > 0)
-        status =
-            TAP_FAIL(err, TAP_EINVAL,
-                     "'%s' holds another experiment (%lld %s: %s); write to another "
-                     "file, or take back the change",
-                     store->path, (long long)d.n,
-                     d.n == 1 ? "difference" : "differences", d.text.text);
+        status = tap_text_format(&what, err, "%lld %s: %s", (long long)d.n,
+                                 d.n == 1 ? "difference" : "differences", d.text.text);
+    if (what)
+        status = fail_other(store, spec, what, err);
+    tap_free(what);
     tap_buffer_clear(&d.text);
     return status;
 }
@@ -276,14 +286,15 @@ static tap_status map_conditions(tap_store *store, const tap_store_spec *spec,
         status = tap_sql_step(&found, statement, store->path, err);
         const char *text =
             found ? (const char *)sqlite3_column_text(statement, 1) : NULL;
-        if (status == TAP_OK && !same(text, spec->conditions[i].text))
-            status = TAP_FAIL(
-                err, TAP_EINVAL,
-                "'%s' holds another experiment (condition '%s' is %s%.120s%s "
-                "there, '%.120s' here); write to another file, or take "
-                "back the change",
-                store->path, spec->conditions[i].name, text ? "'" : "",
-                text ? text : "absent", text ? "'" : "", spec->conditions[i].text);
+        if (status == TAP_OK && !same(text, spec->conditions[i].text)) {
+            char what[512];
+            (void)snprintf(what, sizeof what,
+                           "condition '%.120s' is %s%.120s%s there, '%.120s' here",
+                           spec->conditions[i].name, text ? "'" : "",
+                           text ? text : "absent", text ? "'" : "",
+                           spec->conditions[i].text);
+            status = fail_other(store, spec, what, err);
+        }
         if (status == TAP_OK)
             store->condition_ids[i] = sqlite3_column_int64(statement, 0);
         (void)sqlite3_reset(statement);

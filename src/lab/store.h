@@ -59,6 +59,8 @@ typedef struct tap_store_spec {
     const tap_store_candidate
         *candidates; /* [n_candidates] distinct; closed sets alone */
     size_t n_candidates;
+    const char
+        *holder; /* who holds an existing experiment, in messages; NULL: the file */
 } tap_store_spec;
 
 /* Opens or creates for writing. An existing database must be of the same experiment.

@@ -68,6 +68,11 @@ tapetum export o.db item --format jsonl >item.jsonl
     item.jsonl)" = 1 ] || fail "$(cat item.jsonl)"
 [ "$(grep -c '"excluded": *null' item.jsonl)" = "$(grep -c '^000' one.tsv)" ] || fail "$(cat item.jsonl)"
 
+# what does not belong together is not merged
+refused "'o.db': 'r.db' holds another experiment" tapetum merge -o all.db r.db o.db
+refused "is in another shard as well" tapetum merge -o all.db r.db r.db
+[ -z "$(ls all.db* 2>/dev/null)" ] || fail "a refused merge left $(ls all.db*)"
+
 # names from files neither break the table nor steer the terminal
 sed 's/chimneysweeper/t\\u001b[2J\\nail/' a.json >b.json
 sed 's/a.json/b.json/' d.yaml >m.yaml
