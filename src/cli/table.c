@@ -103,7 +103,8 @@ static const tap_command run = {
             END},
     .notes =
         "The first interrupt finishes the images in hand and saves them; the second "
-        "stops at once. The same command then goes on and gives the same rows.",
+        "stops at once. The same command then goes on and gives the same rows. The keys "
+        "of an experiment: docs/experiment.md.",
     .run = tap_cmd_run,
 };
 
