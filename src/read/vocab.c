@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TILE_WORDS = 1024 };
+enum { TILE_WORDS = 1024, PIECES = 64 };
 
 /* Of one row, across tiles. */
 typedef struct tally {
@@ -22,18 +22,19 @@ typedef struct bench {
     tally *tallies;  /* [n_rows] */
     int64_t *counts; /* [n_rows][n_spellings][2]: above, equal */
     float *tile;     /* [n_rows][TILE_WORDS] */
-    float *piece;    /* [d] one word of a spelling */
-    float *logit;    /* [n_rows] of that word */
+    float *words;    /* [PIECES][d] pieces of spellings */
+    float *offsets;  /* [PIECES] their biases */
 } bench;
 
 static size_t lay_out(bench *b, const tap_vocab_ask *ask, int64_t n_rows, void *scratch)
 {
     unsigned char *at = scratch;
     const size_t n = (size_t)n_rows;
-    const size_t bytes[] = {
-        n * sizeof *b->tallies, n * (size_t)ask->n_spellings * 2 * sizeof *b->counts,
-        n * TILE_WORDS * sizeof *b->tile, (size_t)ask->words->shape[1] * sizeof(float),
-        n * sizeof(float)};
+    const size_t bytes[] = {n * sizeof *b->tallies,
+                            n * (size_t)ask->n_spellings * 2 * sizeof *b->counts,
+                            n * TILE_WORDS * sizeof *b->tile,
+                            PIECES * (size_t)ask->words->shape[1] * sizeof *b->words,
+                            PIECES * sizeof *b->offsets};
     size_t offset[6] = {0};
     for (size_t i = 0; i < 5; i++)
         offset[i + 1] = offset[i] + (bytes[i] + 63) / 64 * 64;
@@ -41,8 +42,8 @@ static size_t lay_out(bench *b, const tap_vocab_ask *ask, int64_t n_rows, void *
         b->tallies = (tally *)(void *)at;
         b->counts = (int64_t *)(void *)(at + offset[1]);
         b->tile = (float *)(void *)(at + offset[2]);
-        b->piece = (float *)(void *)(at + offset[3]);
-        b->logit = (float *)(void *)(at + offset[4]);
+        b->words = (float *)(void *)(at + offset[3]);
+        b->offsets = (float *)(void *)(at + offset[4]);
     }
     return offset[5];
 }
@@ -53,36 +54,61 @@ size_t tap_vocab_scratch_bytes(const tap_vocab_ask *ask, int64_t n_rows)
     return lay_out(&b, ask, n_rows, NULL);
 }
 
+/* Pieces of spellings that go through one product. */
+typedef struct pieces {
+    int32_t ids[PIECES];
+    int64_t of[PIECES]; /* which spelling each belongs to */
+    int64_t n;
+} pieces;
+
+/* sums [n_rows][n_spellings] += logits of the pieces; none are left. */
+static void add_pieces(double *sums, pieces *p, const tap_vocab_ask *ask,
+                       const float *x, int64_t n_rows, const tap_kernels *kernels,
+                       const tap_workspace *work, const bench *b)
+{
+    const int64_t d = ask->words->shape[1], n = ask->n_spellings;
+    const tap_tensor words = {
+        .bytes = b->words, .dtype = TAP_F32, .n_dims = 2, .shape = {p->n, d}};
+    const tap_tensor bias = {
+        .bytes = b->offsets, .dtype = TAP_F32, .n_dims = 1, .shape = {p->n}};
+    for (int64_t k = 0; k < p->n; k++) {
+        assert(p->ids[k] >= 0 && p->ids[k] < ask->words->shape[0]);
+        tap_widen(b->words + k * d, ask->words, p->ids[k] * d, d);
+        if (ask->bias)
+            tap_widen(b->offsets + k, ask->bias, p->ids[k], 1);
+    }
+    kernels->linear(b->tile, TILE_WORDS, x, d, n_rows, &words, ask->bias ? &bias : NULL,
+                    work);
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t k = 0; k < p->n; k++) {
+            const float scale = ask->word_scale ? ask->word_scale[p->ids[k]] : 1.0F;
+            sums[r * n + p->of[k]] += (double)(b->tile[r * TILE_WORDS + k] * scale);
+        }
+    p->n = 0;
+}
+
 /* scores [n_rows][n_spellings] */
 static void score_spellings(float *scores, const tap_vocab_ask *ask, const float *x,
                             int64_t n_rows, const tap_kernels *kernels,
                             const tap_workspace *work, const bench *b)
 {
-    const int64_t d = ask->words->shape[1], n = ask->n_spellings;
-    const tap_tensor word = {
-        .bytes = b->piece, .dtype = TAP_F32, .n_dims = 2, .shape = {1, d}};
-    float offset = 0.0F;
-    const tap_tensor bias = {
-        .bytes = &offset, .dtype = TAP_F32, .n_dims = 1, .shape = {1}};
-    for (int64_t s = 0; s < n; s++) {
-        const tap_spelling *spelling = &ask->spellings[s];
-        double *sums = (double *)(void *)b->tile; /* the tile is not in use yet */
-        memset(sums, 0, (size_t)n_rows * sizeof *sums);
-        for (int64_t i = 0; i < spelling->n_ids; i++) {
-            const int32_t id = spelling->ids[i];
-            assert(id >= 0 && id < ask->words->shape[0]);
-            tap_widen(b->piece, ask->words, id * d, d);
-            if (ask->bias)
-                tap_widen(&offset, ask->bias, id, 1);
-            kernels->linear(b->logit, 1, x, d, n_rows, &word, ask->bias ? &bias : NULL,
-                            work);
-            const float scale = ask->word_scale ? ask->word_scale[id] : 1.0F;
-            for (int64_t r = 0; r < n_rows; r++)
-                sums[r] += (double)(b->logit[r] * scale);
+    const int64_t n = ask->n_spellings;
+    double *sums = (double *)(void *)b->counts; /* not in use yet, and larger */
+    pieces p = {.n = 0};
+    memset(sums, 0, (size_t)(n_rows * n) * sizeof *sums);
+    for (int64_t s = 0; s < n; s++)
+        for (int64_t i = 0; i < ask->spellings[s].n_ids; i++) {
+            p.ids[p.n] = ask->spellings[s].ids[i];
+            p.of[p.n++] = s;
+            if (p.n == PIECES)
+                add_pieces(sums, &p, ask, x, n_rows, kernels, work, b);
         }
-        for (int64_t r = 0; r < n_rows; r++)
-            scores[r * n + s] = (float)(sums[r] / (double)spelling->n_ids);
-    }
+    if (p.n > 0)
+        add_pieces(sums, &p, ask, x, n_rows, kernels, work, b);
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t s = 0; s < n; s++)
+            scores[r * n + s] =
+                (float)(sums[r * n + s] / (double)ask->spellings[s].n_ids);
 }
 
 /* A word joins the largest of its row, kept sorted. Words come by rising id. */
