@@ -108,7 +108,7 @@ static tap_status put_line(const tap_cli *cli, const char *model, const word *w,
     printf("%lld\t%s\t", (long long)w->n_items, model);
     bool first = true;
     for (int64_t f = 0; label && f < label->n_forms; f++)
-        if (label->forms[f].token_id >= 0) {
+        if (label->forms[f].column >= 0) {
             printf("%s%s", first ? "" : " ", label->forms[f].name);
             first = false;
         }

@@ -80,6 +80,20 @@ grep -q 'the last of 3 part names of the same object class' r.html || fail "the 
 expect 0 tapetum run e.yaml --dry-run >dry
 grep -q 'ranks: among 3 part names of the same object class at most; labels of several tokens: sequence; located at every image token: gap' dry ||
     fail "the dry run does not say what is read: $(cat dry)"
+# shards know the sets of all images; a run that goes on has the rows of one that ran through
+for i in 0 1; do
+    expect 0 tapetum run e.yaml -o part$i.db --shard $i/2 -q
+done
+expect 0 tapetum merge -o whole.db part1.db part0.db -q
+for table in candidate item score control rank result; do
+    tapetum export r.db $table --format csv >a
+    tapetum export whole.db $table --format csv >b
+    cmp a b || fail "merged shards differ in $table"
+done
+cp part0.db rest.db
+expect 0 tapetum run e.yaml -o rest.db -q
+tapetum export r.db score --format csv >b
+tapetum export rest.db score --format csv | cmp - b || fail "a run that goes on differs"
 # another set is another experiment
 printf '001.png\t001.parts.png\tcar\twheel\n' >>items.tsv
 expect 2 tapetum run e.yaml -o r.db -q 2>err
