@@ -106,15 +106,13 @@ def check_marks(page, db, stats):
     done("marks of the depth curves", len(dots), "values equal stats")
     # categories: means by hand from score
     import math
-    n = float(db.execute("SELECT value FROM manifest WHERE key = "
-                         "'readout.n_candidates'").fetchone()[0])
     cells = [conditions.index(db.execute(
         "SELECT value FROM manifest WHERE key = ?", (f"design.{cell}",)).fetchone()[0])
         for cell in ("clean", "encoder_off", "decoder_off", "both_off")]
     sums = {}
-    for kind, condition, rank in db.execute(
-            "SELECT object || ':' || label, condition_id, best_rank FROM score JOIN item "
-            "ON item.id = item_id WHERE depth = ?", (depths[-1],)):
+    for kind, condition, rank, n in db.execute(
+            "SELECT object || ':' || label, condition_id, best_rank, n_candidates FROM "
+            "score JOIN item ON item.id = item_id WHERE depth = ?", (depths[-1],)):
         sums.setdefault(kind, {}).setdefault(condition, []).append(
             1 - math.log2(rank) / math.log2(n))
     marks = page.js("""[...document.querySelectorAll(
