@@ -44,7 +44,7 @@ static void put_counts(const tap_stats *s, const char *among)
             "  few images: 95%% intervals of 60 hold the truth in about 93%%, of 24 in "
             "90%% (docs/method.md)\n");
     if (d->state != TAP_READOUT_RESID)
-        printf("  depth: %s\n", tap_stats_data_depth_title(d));
+        printf("  read by %s\n", tap_stats_data_depth_title(d));
     for (size_t i = 0; i < d->n_exclusions; i++)
         printf("  excluded: %6lld parts in %5lld images: %s\n",
                (long long)d->exclusions[i].n_items,
