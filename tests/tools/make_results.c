@@ -180,6 +180,7 @@ static tap_status put_item(tap_store *store, int image, int k, const int at[4],
         .patches = patches,
         .n_patches = excluded ? 0 : n,
         .raster_frac = (double)patches[0] / (GRID * GRID),
+        .n_candidates = excluded ? 0 : 32000,
         .outline = outline,
         .n_outline = 9,
         .excluded = !excluded ? NULL
