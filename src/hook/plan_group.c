@@ -85,6 +85,8 @@ static tap_status find_name(uint64_t *out, const scope *s, const tap_group_node 
                             const char *name)
 {
     const size_t bytes = (size_t)s->n_words * sizeof *out;
+    if (strcmp(name, "row_last") == 0 && is_placeless(s->set))
+        return refuse_place(s, n, name);
     for (int i = 0; i < s->set->n_names; i++) {
         if (strcmp(s->set->names[i], name) != 0)
             continue;

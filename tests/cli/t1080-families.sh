@@ -38,6 +38,8 @@ grep -q 'part has no meaning on the lm stack: this model.s image tokens are lear
     fail "$(cat err)"
 expect 2 $X --condition 'lm: question <- dilate(image, 1)' 2>err
 grep -q 'a neighbourhood has no meaning on the lm stack' err || fail "$(cat err)"
+expect 2 $X --condition 'lm: question <- row_last' 2>err
+grep -q 'row_last has no meaning on the lm stack' err || fail "$(cat err)"
 expect 1 $X -o lens.png 2>err
 grep -q 'so none stands for a patch and a picture of words at patches cannot be had' err ||
     fail "$(cat err)"
