@@ -47,9 +47,12 @@ static inline void pack_8_words(float *b, int nr, const unsigned char *w,
     int64_t k = 0;
     for (; k + 8 <= depth; k += 8) {
         __m256 r[8];
-        for (int i = 0; i < 8; i++)
-            r[i] = i < n_valid ? load_8(w + i * stride_bytes + k * element, dtype)
-                               : _mm256_setzero_ps();
+        for (int i = 0; i < 8; i++) {
+            const unsigned char *from = w + i * stride_bytes + k * element;
+            r[i] = i < n_valid ? load_8(from, dtype) : _mm256_setzero_ps();
+            /* the next 8 words: the processor does not foresee the step to another row */
+            _mm_prefetch((const char *)from + 8 * stride_bytes, _MM_HINT_T0);
+        }
         transpose_8(r);
         for (int i = 0; i < 8; i++)
             _mm256_storeu_ps(b + (k + i) * nr, r[i]);
