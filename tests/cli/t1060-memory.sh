@@ -25,3 +25,11 @@ for table in score rank; do
     tapetum export least.db $table >b.csv
     cmp a.csv b.csv || fail "--memory changes the table $table"
 done
+
+# what is out of reach is not computed; measures over the whole image read every patch
+more() { awk -v a="$(number gflop "$1")" -v b="$(number gflop "$2")" 'BEGIN { exit !(a > b) }'; }
+expect 0 tapetum run e.yaml --dry-run --no-skip --json >whole.json
+more whole.json plan.json || fail "--no-skip computes no more: $(cat whole.json)"
+sed 's/^conditions:/readout: {locate: [auc]}\n&/' e.yaml >located.yaml
+expect 0 tapetum run located.yaml --dry-run --json >located.json
+more located.json plan.json || fail "reading every patch costs nothing: $(cat located.json)"
