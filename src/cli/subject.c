@@ -16,8 +16,15 @@ static tap_status read_mask(tap_subject *s, const char *text, tap_error *err)
             path = text + n + 1;
         }
     }
+    const size_t n_word = strspn(path, "abcdefghijklmnopqrstuvwxyz_");
     tap_mask mask = {0};
     tap_status status = tap_mask_read(&mask, path, err);
+    if (status == TAP_EIO && path == text && path[n_word] == '=')
+        return TAP_FAIL(
+            err, TAP_EINVAL,
+            "a mask is called part, object or other_part, not '%.*s'; write "
+            "--mask part=%s",
+            (int)n_word, text, text + n_word + 1);
     if (status != TAP_OK)
         return status;
     tap_free(*places[which]); /* the last one of a name counts */
@@ -32,6 +39,17 @@ static tap_status read_mask(tap_subject *s, const char *text, tap_error *err)
 out:
     tap_mask_clear(&mask);
     return status;
+}
+
+void tap_subject_note(const tap_subject *s, const tap_cli *cli, size_t condition,
+                      const tap_plan *plan)
+{
+    if (s->canonical[condition][0] && tap_plan_is_clean(plan))
+        tap_cli_note(
+            cli,
+            "note: the condition '%s' changes nothing here: a group of it holds "
+            "no tokens, it names no edge that the model has, or its scale is 1",
+            s->texts[condition]);
 }
 
 /* The plans; pictures that conditions name are run as soon as all are compiled. */
@@ -56,6 +74,8 @@ static tap_status compile_all(tap_subject *s, const tap_cli *cli, tap_error *err
         tap_status status = tap_condition_print(&s->canonical[c], condition, err);
         if (status == TAP_OK)
             status = tap_plan_compile(&s->plans[c], condition, &s->groups, &sizes, err);
+        if (status == TAP_OK && !tap_condition_names(condition, "gen"))
+            tap_subject_note(s, cli, c, s->plans[c]);
         tap_condition_free(condition);
         TAP_TRY(status);
     }

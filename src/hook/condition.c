@@ -365,10 +365,14 @@ typedef struct argument {
 } argument;
 
 /* The arguments of a named condition, as written between "(", "," and ")". */
-static tap_status parse_arguments(tap_parser *p, argument *arguments, int n)
+static tap_status parse_arguments(tap_parser *p, argument *arguments, int n,
+                                  const char *name)
 {
+    char usage[128];
+    (void)snprintf(usage, sizeof usage, "the arguments of '%.80s'", name);
     for (int i = 0; i < n; i++) {
-        TAP_TRY(tap_parse_expect(p, i ? "," : "("));
+        if (!tap_parse_mark(p, i ? "," : "("))
+            return tap_parse_fail(p, usage);
         tap_parse_space(p);
         arguments[i].text = p->at;
         bool quoted = false;
@@ -421,7 +425,7 @@ static tap_status parse_preset(tap_parser *p, const tap_preset *preset)
         return TAP_FAIL(p->err, TAP_EINVAL,
                         "'%s' is not a condition by itself; it is done by %s",
                         preset->name, preset->how);
-    TAP_TRY(parse_arguments(p, arguments, n));
+    TAP_TRY(parse_arguments(p, arguments, n, preset->name));
     TAP_TRY_OUT(expand(&text, preset->text, arguments, n, p->err));
     TAP_TRY_OUT(tap_parse_keep(p, &inner.source, text.text, text.n_bytes));
     inner.text = inner.at = text.text;

@@ -125,6 +125,15 @@ static tap_status parse_site(tap_parser *p, tap_atom *atom)
     if (!word[0])
         return tap_parse_fail(p, "a site");
     if (!tap_site_find(&atom->site, atom->stack, atom->projector, word)) {
+        for (int k = 0; k < 3; k++) { /* vision, lm, projector */
+            static const char *const owners[] = {"a site of the encoder, 'vision'",
+                                                 "a site of the decoder, 'lm'",
+                                                 "a site of the projector"};
+            if (tap_site_find(&atom->site, k == 1 ? TAP_LM : TAP_VISION, k == 2, word))
+                return TAP_FAIL(p->err, TAP_EINVAL,
+                                "condition '%.200s', column %d: '%s' is %s", p->text,
+                                tap_parse_column(p), word, owners[k]);
+        }
         const char *near = tap_site_nearest(atom->stack, atom->projector, word);
         return tap_parse_unknown(p, "site", word, &near, near ? 1 : 0);
     }

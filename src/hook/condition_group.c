@@ -179,6 +179,9 @@ tap_status tap_parse_group(tap_parser *p, int32_t *node)
 {
     TAP_TRY(parse_term(p, node));
     for (;;) {
+        tap_parse_space(p);
+        if (strncmp(p->at, "->", 2) == 0)
+            return tap_parse_fail(p, "'<-': queries <- keys");
         const bool minus = tap_parse_mark(p, "-");
         if (!minus && !tap_parse_mark(p, "|"))
             return TAP_OK;

@@ -75,6 +75,15 @@ static tap_status absent(const scope *s, const tap_group_node *n, const char *na
                                    i == 4                ? "other part"
                                    : i % 2 == 1 && i < 4 ? "object"
                                                          : "part");
+    const tap_group_set *other =
+        &s->c->groups
+             ->stacks[s->set == &s->c->groups->stacks[TAP_LM] ? TAP_VISION : TAP_LM];
+    for (int i = 0; i < other->n_names; i++)
+        if (strcmp(other->names[i], name) == 0)
+            return tap_plan_refuse(
+                s->c, s->atom, n->column,
+                "the %s stack has no group '%s'; it belongs to %s", stack, name,
+                other == &s->c->groups->stacks[TAP_LM] ? "lm" : "vision");
     const char *near = tap_suggest(name, s->set->names, (size_t)s->set->n_names);
     return tap_plan_refuse(
         s->c, s->atom, n->column, "the %s stack has no group '%s'%s%s%s", stack, name,

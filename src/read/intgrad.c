@@ -47,6 +47,8 @@ tap_status tap_reply_ids(int32_t **ids, int64_t *n_ids, const tap_scene *scene,
     char *whole = NULL;
     size_t n_before = 0, n = 0, skip = 0;
     tap_status status = TAP_OK;
+    if (text[0] == '\0')
+        return TAP_FAIL(err, TAP_EINVAL, "'' is no token");
     TAP_TRY_OUT(tap_text_format(&whole, err, "%s%s", bare ? "\n" : "a ", text));
     TAP_TRY_OUT(tap_tokenizer_encode(&found, &n, t, whole, strlen(whole), false, err));
     TAP_TRY_OUT(

@@ -122,3 +122,16 @@ grep -q "missing.safetensors" err || fail "no file named: $(cat err)"
 expect 2 tapetum lens "$M" "$I" --label head --condition 'lm: mean image; lm: zero image' 2>err ||
     true
 grep -q "'zero' and the 'mean' of column 1 both change row" err || fail "two edits are not refused: $(cat err)"
+# what changes nothing is said, and what is not a mask's name
+expect 0 tapetum lens "$M" "$I" --label head --condition 'lm: gen <- image; lm: part-part <- image' --mask "$K" >/dev/null 2>err
+[ -s err ] && fail "a condition on generated tokens is not at fault: $(cat err)"
+expect 0 tapetum lens "$M" "$I" --label head --condition 'lm: part-part <- image' --mask "$K" >/dev/null 2>err
+grep -q "note: the condition 'lm: part-part <- image' changes nothing here" err || fail "no note: $(cat err)"
+expect 0 tapetum answer "$M" "$I" --prompt 'What?' --answer head --condition 'lm: gen <- image' >/dev/null 2>err
+grep -q "note: the condition 'lm: gen <- image' changes nothing here" err || fail "no note of an answer: $(cat err)"
+expect 0 tapetum answer "$M" "$I" --prompt 'What?' --answer 'head ear' --condition 'lm: gen <- image' >/dev/null 2>err
+[ -s err ] && fail "an answer of two tokens has a generated one: $(cat err)"
+expect 2 tapetum lens "$M" "$I" --label head --mask "whole=$K" 2>err
+grep -q "a mask is called part, object or other_part, not 'whole'" err || fail "$(cat err)"
+expect 2 tapetum answer "$M" "$I" --prompt 'What?' --answer '' 2>err
+grep -q "an answer: '' is no token" err || fail "$(cat err)"

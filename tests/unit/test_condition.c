@@ -212,7 +212,14 @@ static void wrong_text_is_named_with_its_place(void **state)
          "condition 'lm image <- image', column 4: expected ':', '[' or '.h[' after the "
          "stack, found 'image'"},
         {"lm: image -> image",
-         "condition 'lm: image -> image', column 12: expected a group, found '>'"},
+         "condition 'lm: image -> image', column 11: expected '<-': queries <- keys, "
+         "found '-'"},
+        {"lm: image <- image; enc.local",
+         "condition 'lm: image <- image; enc.local', column 30: expected the arguments of "
+         "'enc.local(r)', found the end"},
+        {"lm: zero image at pixels",
+         "condition 'lm: zero image at pixels', column 19: 'pixels' is a site of the "
+         "encoder, 'vision'"},
         {"lm: image", "condition 'lm: image', column 10: expected '<-', found the end"},
         {"lm: (image <- image",
          "condition 'lm: (image <- image', column 12: expected ')', found '<'"},

@@ -79,10 +79,11 @@ static const char *const refusals[][2] = {
      "condition 'lm.h[4]: image <- image', column 6: there is no head 4; the lm stack has "
      "4, 0 to 3"},
     {"lm: image <- cls",
-     "condition 'lm: image <- cls', column 14: the lm stack has no group 'cls'"},
+     "condition 'lm: image <- cls', column 14: the lm stack has no group 'cls'; "
+     "it belongs to vision"},
     {"vision: question <- image",
      "condition 'vision: question <- image', column 9: the vision stack has no group "
-     "'question'"},
+     "'question'; it belongs to lm"},
     {"lm: other_part <- image",
      "condition 'lm: other_part <- image', column 5: the group 'other_part' needs a mask of "
      "the other part; add one"},
