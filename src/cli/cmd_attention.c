@@ -182,8 +182,12 @@ tap_status tap_cmd_attention(tap_cli *cli, tap_error *err)
         return status;
     const tap_group_set *set = &s.groups.stacks[r.stack];
     const char *text = tap_args_text(cli->args, "queries");
+    if (r.stack == TAP_LM)
+        TAP_TRY_OUT(tap_model_demand_decoder(s.model, err));
     if (!text)
-        text = r.stack == TAP_LM ? "last" : "cls";
+        text = r.stack == TAP_LM              ? "last"
+               : s.model->spec.vision.has_cls ? "cls"
+                                              : "image";
     TAP_TRY_OUT(tap_alloc(&queries, (size_t)tap_bits_words(set->n_tok), sizeof *queries,
                           "queries", err));
     TAP_TRY_OUT(tap_group_bits(queries, text, r.stack, &s.groups, err));

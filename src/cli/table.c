@@ -205,7 +205,8 @@ static const tap_command attention = {
     .opts =
         (const tap_opt[]){
             {"queries", 0, TAP_OPT_TEXT, "GROUP", NULL, 0, 0,
-             "tokens that read; the last one (vision: cls) by default"},
+             "tokens that read; the last one (vision: cls, or the image without one) by "
+             "default"},
             {"sum", 0, TAP_OPT_LIST, "GROUP", NULL, 0, 0,
              "sum the weights over this group; may be given again"},
             {"stack", 0, TAP_OPT_CHOICE, "lm|vision", "lm", 0, 0, "decoder or encoder"},

@@ -79,6 +79,31 @@ static int by_row(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+/* Every row of the projector: what the edit does to one needs no token for it, and the group
+ * holds all image tokens. */
+static bool takes_all_rows(const tap_editor *e, const uint64_t *members)
+{
+    const tap_edit_kind kind = e->atom->edit;
+    if (kind == TAP_EDIT_MEAN || kind == TAP_EDIT_PERMUTE || kind == TAP_EDIT_COPY ||
+        kind == TAP_EDIT_PATCH)
+        return false;
+    for (int64_t t = 0; t < e->set->n_tok; t++)
+        if (e->set->tokens[t].role == TAP_ROLE_PATCH && !tap_bits_get(members, t))
+            return false;
+    return true;
+}
+
+static tap_status all_rows(tap_row_place **out, int64_t *n, const tap_editor *e)
+{
+    tap_row_place *places = NULL;
+    *n = e->c->groups->n_projector_rows;
+    TAP_TRY(tap_plan_own(e->c, &places, (size_t)*n, sizeof *places));
+    for (int64_t i = 0; i < *n; i++)
+        places[i] = (tap_row_place){(int32_t)i, -1};
+    *out = places;
+    return TAP_OK;
+}
+
 /* *out [*n], of the plan's memory, sorted by row. */
 static tap_status places_of(tap_row_place **out, int64_t *n, const tap_editor *e,
                             const uint64_t *members)
@@ -91,10 +116,13 @@ static tap_status places_of(tap_row_place **out, int64_t *n, const tap_editor *e
                          sizeof *places));
     for (int64_t t = 0; t < n_tok; t++) {
         const int32_t row = tap_bits_get(members, t) ? tap_edit_row(e, t) : -1;
+        if (row == TAP_ROW_MIXED && takes_all_rows(e, members))
+            return all_rows(out, n, e);
         if (row == TAP_ROW_MIXED)
             return tap_plan_refuse(e->c, e->atom, e->atom->column,
                                    "image tokens of this model mix several rows of the "
-                                   "projector; edit them at lm.embed instead");
+                                   "projector; name the whole image, or edit tokens at "
+                                   "lm.embed instead");
         if (row >= 0)
             places[count++] = (tap_row_place){row, t};
     }

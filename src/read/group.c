@@ -187,6 +187,8 @@ static tap_status find_rows(tap_groups *groups, const tap_scene *scene, tap_erro
 {
     const tap_group_set *set = &groups->stacks[TAP_LM];
     const tap_layout *layout = &scene->sequence.layout;
+    groups->n_projector_rows =
+        scene->model->spec.gathers_first ? layout->n_slots : layout->n_merged;
     TAP_TRY(tap_alloc(&groups->projector_rows, (size_t)set->n_tok,
                       sizeof *groups->projector_rows, "groups", err));
     for (int64_t t = 0; t < set->n_tok; t++) {

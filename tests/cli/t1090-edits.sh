@@ -64,6 +64,13 @@ cmp -s only.raw seen.raw && fail "painted pixels are traced as they were"
 expect 0 tapetum lens "$M" "$I" --label head --json --condition 'ctl.random_projector(1)' | sed 's/"condition": *"[^,]*",//' >scrambled
 cmp -s scrambled mine.ranks && fail "a random projector changed nothing"
 
+expect 0 tapetum trace "$F/llava-onevision" "$F/wide.png" --sites lm.depth.0 -o one.safetensors
+expect 0 tapetum trace "$F/llava-onevision" "$F/wide.png" --sites lm.depth.0 -o other.safetensors --condition 'ctl.random_projector(1)'
+for f in one other; do tail_of $f.safetensors >$f.raw; done
+cmp -s one.raw other.raw && fail "no random projector where tokens mix its rows"
+expect 2 tapetum trace "$F/llava-onevision" "$F/wide.png" --sites lm.depth.0 -o x.safetensors --condition 'projector: zero row_last at out' 2>err
+grep -q "mix several rows of the projector; name the whole image" err || fail "$(cat err)"
+
 # generated tokens: what has a meaning runs, the rest is refused by name
 G='--prompt What? --max-tokens 4'
 expect 0 tapetum generate "$M" "$I" $G --condition 'lm[1]: mean gen at mlp_out; lm[0]: copy(image) gen' >/dev/null
@@ -135,3 +142,7 @@ expect 2 tapetum lens "$M" "$I" --label head --mask "whole=$K" 2>err
 grep -q "a mask is called part, object or other_part, not 'whole'" err || fail "$(cat err)"
 expect 2 tapetum answer "$M" "$I" --prompt 'What?' --answer '' 2>err
 grep -q "an answer: '' is no token" err || fail "$(cat err)"
+# an encoder alone: its own attention, and a sentence for the rest
+expect 0 tapetum attention "$F/siglip" "$F/wide.png" --stack vision >/dev/null
+expect 1 tapetum attention "$F/clip" "$F/wide.png" 2>err
+grep -q "encoder without a decoder" err || fail "$(cat err)"
