@@ -107,16 +107,6 @@ out:
     return status;
 }
 
-static bool names_gen(const char *text)
-{
-    tap_condition *condition = NULL;
-    tap_error err;
-    const bool found = tap_condition_parse(&condition, text, &err) == TAP_OK &&
-                       tap_condition_names(condition, "gen");
-    tap_condition_free(condition);
-    return found;
-}
-
 static tap_status open_replies(asking *a, const tap_cli *cli, tap_error *err)
 {
     size_t n = 0, n_tokens = 0, capacity = 0;
@@ -148,12 +138,11 @@ static tap_status open_replies(asking *a, const tap_cli *cli, tap_error *err)
         }
     }
     a->n_tokens = (int64_t)n_tokens;
-    for (int64_t c = 0; c < a->subject.n_conditions; c++) { /* those that name `gen` */
-        const tap_plan *plan = a->subject.plans[c];
+    for (int64_t c = 0; c < a->subject.n_conditions; c++) {
+        const tap_plan *plan = NULL;
         for (int64_t i = 0; tap_plan_is_clean(plan) && i < a->n_replies; i++)
             plan = a->replies[i].plans[c];
-        if (names_gen(a->subject.texts[c]))
-            tap_subject_note(&a->subject, cli, (size_t)c, plan);
+        tap_subject_note(&a->subject, cli, c, plan);
     }
     return tap_pictures_fill(a->subject.pictures, tap_cli_kernels(cli), cli->n_threads,
                              err);

@@ -180,6 +180,7 @@ tap_status tap_cmd_attention(tap_cli *cli, tap_error *err)
     tap_status status = tap_subject_open(&s, cli, err);
     if (status != TAP_OK)
         return status;
+    tap_subject_notes(&s, cli);
     const tap_group_set *set = &s.groups.stacks[r.stack];
     const char *text = tap_args_text(cli->args, "queries");
     if (r.stack == TAP_LM)

@@ -129,6 +129,7 @@ tap_status tap_cmd_generate(tap_cli *cli, tap_error *err)
     if (status != TAP_OK)
         return status;
     TAP_TRY_OUT(tap_model_demand_decoder(s.model, err));
+    tap_subject_notes(&s, cli);
     if (n_new < 1)
         TAP_TRY_OUT(
             TAP_FAIL(err, TAP_EINVAL,

@@ -199,6 +199,7 @@ tap_status tap_cmd_lens(tap_cli *cli, tap_error *err)
     tap_status status = tap_subject_open(&q.subject, cli, err);
     if (status != TAP_OK)
         return status;
+    tap_subject_notes(&q.subject, cli);
     const tap_model *model = q.subject.model;
     TAP_TRY_OUT(tap_model_demand_decoder(model, err));
     TAP_TRY_OUT(tap_labels_open(&q.labels, model->tokenizer, &as_named, err));

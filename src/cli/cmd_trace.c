@@ -157,6 +157,7 @@ static tap_status trace_states(const tap_cli *cli, const char *sites, const char
     tap_status status = tap_subject_open(&s, cli, err);
     if (status != TAP_OK)
         return status;
+    tap_subject_notes(&s, cli);
     const int n_blocks[TAP_N_STACKS] = {s.model->spec.vision.n_blocks_read,
                                         s.model->spec.lm.stack.n_blocks};
     tap_trace_spec spec = {.model = s.model,

@@ -41,7 +41,7 @@ out:
     return status;
 }
 
-void tap_subject_note(const tap_subject *s, const tap_cli *cli, size_t condition,
+void tap_subject_note(const tap_subject *s, const tap_cli *cli, int64_t condition,
                       const tap_plan *plan)
 {
     if (s->canonical[condition][0] && tap_plan_is_clean(plan))
@@ -50,6 +50,12 @@ void tap_subject_note(const tap_subject *s, const tap_cli *cli, size_t condition
             "note: the condition '%s' changes nothing here: a group of it holds "
             "no tokens, it names no edge that the model has, or its scale is 1",
             s->texts[condition]);
+}
+
+void tap_subject_notes(const tap_subject *subject, const tap_cli *cli)
+{
+    for (int64_t c = 0; c < subject->n_conditions; c++)
+        tap_subject_note(subject, cli, c, subject->plans[c]);
 }
 
 /* The plans; pictures that conditions name are run as soon as all are compiled. */
@@ -74,8 +80,6 @@ static tap_status compile_all(tap_subject *s, const tap_cli *cli, tap_error *err
         tap_status status = tap_condition_print(&s->canonical[c], condition, err);
         if (status == TAP_OK)
             status = tap_plan_compile(&s->plans[c], condition, &s->groups, &sizes, err);
-        if (status == TAP_OK && !tap_condition_names(condition, "gen"))
-            tap_subject_note(s, cli, c, s->plans[c]);
         tap_condition_free(condition);
         TAP_TRY(status);
     }

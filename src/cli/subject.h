@@ -36,8 +36,9 @@ TAP_NODISCARD tap_status tap_subject_open(tap_subject *out, const tap_cli *cli,
 TAP_NODISCARD tap_status tap_subject_ask(tap_subject *out, int64_t *n_new,
                                          const tap_cli *cli, const tap_template *chat,
                                          tap_error *err);
-/* Says so when a condition with a text changes nothing. */
-void tap_subject_note(const tap_subject *subject, const tap_cli *cli, size_t condition,
+/* Says so when conditions with a text change nothing; of one, by this plan. */
+void tap_subject_notes(const tap_subject *subject, const tap_cli *cli);
+void tap_subject_note(const tap_subject *subject, const tap_cli *cli, int64_t condition,
                       const tap_plan *plan);
 void tap_subject_clear(tap_subject *subject);
 

@@ -401,7 +401,8 @@ tap_status tap_sweep_dry_run(tap_sweep_counts *out, tap_experiment *experiment,
     tap_status status = tap_alloc(&b, 1, sizeof *b, "a batch", err);
     if (status != TAP_OK)
         goto out;
-    const tap_sweep_setup setup = setup_of(sweep);
+    tap_sweep_setup setup = setup_of(sweep);
+    setup.plan_only = true;
     tap_sweep_counts *counts = &sweep->counts;
     for (int64_t i = 0; i < tap_dataset_count(sweep->dataset); i++) {
         if (!is_mine(sweep, i))

@@ -478,8 +478,9 @@ tap_status tap_sweep_prepare(tap_sweep_image *out, const tap_sweep_setup *setup,
         TAP_TRY_OUT(prepare_items(&image, setup, &c, needs_reg ? &reg : NULL, err));
         if (setup->items_only)
             goto out;
-        TAP_TRY_OUT(
-            tap_pictures_fill(image.pictures, setup->kernels, setup->n_threads, err));
+        if (!setup->plan_only)
+            TAP_TRY_OUT(tap_pictures_fill(image.pictures, setup->kernels,
+                                          setup->n_threads, err));
         TAP_TRY_OUT(tap_controls_prepare(&image, setup, c.tokens, c.n_image, err));
         TAP_TRY_OUT(collect_rows(&image.rows, &image, true, err));
         TAP_TRY_OUT(collect_rows(&image.own_rows, &image, false, err));

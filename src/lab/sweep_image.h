@@ -100,6 +100,7 @@ typedef struct tap_sweep_setup {
     int64_t n_conditions;
     const tap_kernels *kernels;
     int n_threads;
+    bool plan_only;                 /* nothing is run that only states need */
     const tap_survey *survey;       /* of the data; NULL when nothing needs it */
     const tap_candidate_sets *sets; /* empty: labels are ranked in the vocabulary */
     bool items_only; /* which items are scored, from annotations alone: no pixels, no

@@ -33,8 +33,30 @@ static void make_tokens(tap_token *vision, tap_token *lm)
     }
 }
 
+/* As read/intgrad and read/pictures would answer, without a model. */
+static tap_status score(void *owner, const double **scores, const char *word,
+                        tap_error *err)
+{
+    static const double all[N_LM] = {[2] = 1, 3, 2, 9, 4, 4, 8, 7, 5};
+    (void)owner;
+    *scores = all;
+    return word[0] ? TAP_OK : TAP_FAIL(err, TAP_EINVAL, "no word");
+}
+
+static tap_status want(void *owner, const float **values, uint64_t *key,
+                       const tap_picture_rows *rows, tap_error *err)
+{
+    static const float all[1];
+    (void)owner;
+    *values = all;
+    *key = 1;
+    return rows->path[0] ? TAP_OK : TAP_FAIL(err, TAP_EINVAL, "no path");
+}
+
 static void compile(const tap_condition *condition)
 {
+    static const tap_group_scorer scorer = {.score = score};
+    static const tap_plan_pictures pictures = {.want = want};
     static const char *names[] = {"all",    "image",    "cls",    "bos",
                                   "prefix", "question", "last",   "gen",
                                   "part",   "row_last", "outside"};
@@ -58,7 +80,8 @@ static void compile(const tap_condition *condition)
                                            .n_names = 11,
                                            .names = names,
                                            .members = members[1],
-                                           .pieces = pieces}}};
+                                           .pieces = pieces}},
+                               .scorer = &scorer};
     const tap_plan_sizes sizes = {.n_blocks = {3, 4},
                                   .n_heads = {2, 4},
                                   .n_kv_heads = {2, 2},
@@ -67,6 +90,8 @@ static void compile(const tap_condition *condition)
                                   .d_mlp = {8, 8},
                                   .d_projector_in = 4,
                                   .d_projector_out = 8,
+                                  .d_patch = 12,
+                                  .pictures = &pictures,
                                   .causal = {false, true}};
     tap_plan *plan = NULL;
     tap_error err;
