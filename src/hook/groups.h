@@ -58,7 +58,7 @@ typedef struct tap_groups {
     /* the row of the projector that each decoder token is: [n_tok of TAP_LM]; -1: none,
      * TAP_ROW_MIXED: made of several rows; NULL: that of its feature */
     int32_t *projector_rows;
-    int64_t n_projector_rows; /* rows that enter and leave the projector */
+    int64_t n_projector_rows;       /* rows that enter and leave the projector */
     const tap_group_scorer *scorer; /* borrowed; NULL: no intgrad here */
 } tap_groups;
 
