@@ -39,7 +39,9 @@ static void put_counts(const tap_stats *s, const char *among)
         printf("  not all: the data have %lld images; go on with the run, or merge its "
                "shards\n",
                (long long)d->n_data_images);
-    if (d->n_images < 100)
+    if (d->n_images == 1)
+        printf("  one image: all its resamples are alike, the intervals say nothing\n");
+    else if (d->n_images < 100)
         printf(
             "  few images: 95%% intervals of 60 hold the truth in about 93%%, of 24 in "
             "90%% (docs/method.md)\n");
