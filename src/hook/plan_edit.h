@@ -42,6 +42,17 @@ void tap_edit_site(char out[TAP_SITE_NAME_BYTES], const tap_atom *atom, int bloc
 /* The row of a token at the atom's site; -1: it has none there. */
 int32_t tap_edit_row(const tap_editor *e, int64_t token);
 
+/* *out [*n], of the plan's memory: the rows of the members at the atom's site, sorted. */
+TAP_NODISCARD tap_status tap_edit_places(tap_row_place **out, int64_t *n,
+                                         const tap_editor *e, const uint64_t *members);
+
+/* plan_edit_read.c. The rows that mean, permute and copy read, from those they edit; the
+ * columns of scramble; and a note of the former in the plan. */
+TAP_NODISCARD tap_status tap_edit_rows_read(tap_edit *edit, const tap_editor *e,
+                                            const tap_row_place *places);
+TAP_NODISCARD tap_status tap_edit_scramble(tap_edit *edit, const tap_editor *e);
+TAP_NODISCARD tap_status tap_edit_note_reads(const tap_editor *e, const tap_edit *edit);
+
 /* plan_edit_file.c. The one vector of the file: [d], or [n_blocks][d] of which row `block`
  * counts; the rows of a trace that the places name. */
 TAP_NODISCARD tap_status tap_edit_read_vector(tap_edit *edit, tap_editor *e, int block);
