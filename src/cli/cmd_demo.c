@@ -3,6 +3,7 @@
 #include "cli/cmd_stats.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "lab/stats_words.h"
 #include "lab/sweep.h"
 #include "report/report.h"
 
@@ -196,25 +197,19 @@ out:
 
 /* What the pair is for: two decoders that differ in the text they read first, over one
  * vision tower, must come out apart. Says whether they did. */
-static void put_verdict(const char *const *names, const tap_estimate *r)
+static tap_status put_verdict(const char *const *names, const tap_estimate *r,
+                              tap_error *err)
 {
+    tap_buffer said = {0};
     printf("\n==== which decoder compensates? ====\n");
     for (int i = 0; i < N_SUBJECTS; i++)
         printf("R of '%s' at the last depth: %.2f [%.2f, %.2f]\n", names[i], r[i].value,
                r[i].low, r[i].high);
-    for (int i = 0; i < N_SUBJECTS; i++) {
-        const tap_estimate *high = &r[i], *low = &r[!i];
-        if (high->low > low->high) {
-            printf(
-                "The intervals do not overlap: the decoder of '%s' makes up for the "
-                "encoder, that of '%s' does %s.\n"
-                "Both see through the same encoder, so the instrument tells decoders "
-                "apart.\n",
-                names[i], names[!i], low->low > 0.0 ? "so less" : "not");
-            return;
-        }
-    }
-    printf("The intervals overlap: this run does not tell the two decoders apart.\n");
+    const tap_status status = tap_stats_compare_words(&said, names, r, N_SUBJECTS, err);
+    if (status == TAP_OK)
+        printf("%sBoth see through the same encoder.\n", said.text ? said.text : "");
+    tap_buffer_clear(&said);
+    return status;
 }
 
 tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
@@ -233,7 +228,7 @@ tap_status tap_cmd_demo(tap_cli *cli, tap_error *err)
                              strerror(errno)));
     for (int i = 0; i < N_SUBJECTS; i++)
         TAP_TRY_OUT(run_model(&recovery[i], cli, data, subjects[i], out, err));
-    put_verdict(subjects, recovery);
+    TAP_TRY_OUT(put_verdict(subjects, recovery, err));
     status = put_report(cli, subjects, out, err);
 out:
     tap_free(data);

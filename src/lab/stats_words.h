@@ -56,4 +56,12 @@ const char *tap_verdict_sentence(tap_verdict verdict);
 TAP_NODISCARD tap_status tap_stats_words(tap_buffer *out, const tap_stats *stats,
                                          tap_error *err);
 
+/* Which of several subjects' decoders makes up for most: a sentence that compares the intervals
+ * of R of the subject with the greatest R with all others. Nothing is appended for fewer than
+ * two subjects whose R is defined. names [n], r [n]: R of each, an NA counts as absent. */
+TAP_NODISCARD tap_status tap_stats_compare_words(tap_buffer *out,
+                                                 const char *const *names,
+                                                 const tap_estimate *r, size_t n,
+                                                 tap_error *err);
+
 #endif

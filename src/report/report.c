@@ -1,5 +1,6 @@
 #include "report/report.h"
 
+#include "lab/stats_words.h"
 #include "report/assets.h"
 #include "report/escape.h"
 #include "report/figures.h"
@@ -370,6 +371,37 @@ static tap_status put_study(tap_buffer *out, const part *p, bool several,
 
 /* ---- the page ---- */
 
+/* Which decoder makes up for most, by R. */
+static tap_status put_comparison(tap_buffer *out, tap_study *const *studies, size_t n,
+                                 tap_error *err)
+{
+    const char **names = NULL;
+    tap_estimate *r = NULL;
+    tap_buffer said = {0};
+    tap_status status = tap_alloc(&names, n, sizeof *names, "a comparison", err);
+    if (status == TAP_OK)
+        status = tap_alloc(&r, n, sizeof *r, "a comparison", err);
+    for (size_t i = 0; i < n && status == TAP_OK; i++) {
+        const tap_figure_view v = tap_figure_view_of(studies[i]);
+        const tap_estimate *e = tap_stats_quantity(studies[i]->stats, v.average,
+                                                   v.metric, v.depth, TAP_Q_R);
+        names[i] = studies[i]->title;
+        r[i] = e ? *e : (tap_estimate){.value = (double)NAN};
+    }
+    if (status == TAP_OK)
+        status = tap_stats_compare_words(&said, names, r, n, err);
+    if (status == TAP_OK && said.text) {
+        TAP_TRY_OUT(put(out, "<div class=\"words\"><p>", err));
+        TAP_TRY_OUT(tap_page_text(out, said.text, err));
+        TAP_TRY_OUT(put(out, "</p></div>\n", err));
+    }
+out:
+    tap_buffer_clear(&said);
+    tap_free(r);
+    tap_free(names);
+    return status;
+}
+
 /* Several subjects side by side, before each is shown alone. */
 static tap_status put_summary(tap_buffer *out, tap_study *const *studies, size_t n,
                               tap_error *err)
@@ -409,7 +441,9 @@ static tap_status put_summary(tap_buffer *out, tap_study *const *studies, size_t
         }
         TAP_TRY(put(out, "</tr>\n", err));
     }
-    return put(out, "</tbody></table></div></section>\n", err);
+    TAP_TRY(put(out, "</tbody></table></div>\n", err));
+    TAP_TRY(put_comparison(out, studies, n, err));
+    return put(out, "</section>\n", err);
 }
 
 static tap_status put_body(tap_buffer *out, tap_study *const *studies, size_t n,

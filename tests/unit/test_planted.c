@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "../support/planted.h"
 #include "../support/scratch.h"
 #include "base/file.h"
@@ -204,11 +206,47 @@ static void test_readings(void **state)
     }
 }
 
+/* Subjects compared by their intervals of R: apart, alike, both, and too few to compare. */
+static void test_comparison(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c"};
+    const tap_estimate high = {.value = 0.8, .low = 0.7, .high = 0.9},
+                       near = {.value = 0.6, .low = 0.4, .high = 0.75},
+                       low = {.value = 0.1, .low = 0.0, .high = 0.2},
+                       none = {.value = (double)NAN, .na = "few"};
+
+    const struct {
+        tap_estimate r[3];
+        const char *said;
+    } cases[] = {
+        {{low, high, none},
+         "The decoder of 'b' makes up for more of the encoder than that of 'a': the "
+         "intervals of R do not overlap.\n"},
+        {{high, near, low},
+         "The decoder of 'a' makes up for more of the encoder than that of 'c': the "
+         "intervals of R do not overlap.\n"
+         "The intervals of R of 'a' and of 'b' overlap: these decoders are not told "
+         "apart.\n"},
+        {{none, high, none}, ""},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tap_buffer said = {0};
+        tap_error err;
+        assert_int_equal(tap_stats_compare_words(&said, names, cases[i].r, 3, &err),
+                         TAP_OK);
+        assert_string_equal(said.text ? said.text : "", cases[i].said);
+        tap_buffer_clear(&said);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_printed_table),
         cmocka_unit_test(test_readings),
+        cmocka_unit_test(test_comparison),
     };
     return cmocka_run_group_tests_name("planted", tests, set_up, tear_down);
 }
