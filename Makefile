@@ -185,7 +185,7 @@ D = $(DESTDIR)$(PREFIX)
 install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -d $(D)/bin $(D)/include $(D)/lib/pkgconfig $(D)/share/man/man1 \
 	    $(D)/share/bash-completion/completions $(D)/share/zsh/site-functions \
-	    $(D)/share/fish/vendor_completions.d $(D)/share/doc/tapetum $(D)/share/tapetum
+	    $(D)/share/fish/vendor_completions.d $(D)/share/doc/tapetum/docs $(D)/share/tapetum
 	$(INSTALL) -m 755 $(B)/tapetum $(D)/bin
 	$(INSTALL) -m 644 include/tapetum.h $(D)/include
 	$(INSTALL) -m 644 $(B)/libtapetum.a $(D)/lib
@@ -196,7 +196,8 @@ install: all $(B)/completion.bash $(B)/completion.zsh $(B)/completion.fish
 	$(INSTALL) -m 644 $(B)/completion.bash $(D)/share/bash-completion/completions/tapetum
 	$(INSTALL) -m 644 $(B)/completion.zsh $(D)/share/zsh/site-functions/_tapetum
 	$(INSTALL) -m 644 $(B)/completion.fish $(D)/share/fish/vendor_completions.d/tapetum.fish
-	$(INSTALL) -m 644 LICENSE README.md CHANGELOG.md docs/*.md $(D)/share/doc/tapetum
+	$(INSTALL) -m 644 LICENSE README.md CHANGELOG.md $(D)/share/doc/tapetum
+	$(INSTALL) -m 644 docs/*.md docs/*.png $(D)/share/doc/tapetum/docs
 	cp -R share/organism share/tables $(D)/share/tapetum/
 
 clean:
