@@ -288,16 +288,15 @@ tap_status tap_stats_words(tap_buffer *out, const tap_stats *stats, tap_error *e
         "is present or used.\n");
 }
 
-/* "that of 'a', 'b'": the others whose interval of R lies below that of the best, or not. */
+/* "'a', 'b'": the others whose interval of R lies below that of the best, or not. */
 static tap_status put_others(tap_buffer *out, const char *const *names,
                              const tap_estimate *r, size_t n, size_t best, bool below,
-                             int *count, tap_error *err)
+                             tap_error *err)
 {
-    *count = 0;
     for (size_t i = 0; i < n; i++)
         if (i != best && isfinite(r[i].value) && (r[i].high < r[best].low) == below)
             TAP_TRY(
-                tap_buffer_print(out, err, "%s'%s'", (*count)++ ? ", " : "", names[i]));
+                tap_buffer_print(out, err, "%s'%s'", out->text ? ", " : "", names[i]));
     return TAP_OK;
 }
 
@@ -314,17 +313,16 @@ tap_status tap_stats_compare_words(tap_buffer *out, const char *const *names,
     if (n_defined < 2)
         return TAP_OK;
     tap_buffer apart = {0}, alike = {0};
-    int n_apart = 0, n_alike = 0;
-    tap_status status = put_others(&apart, names, r, n, best, true, &n_apart, err);
+    tap_status status = put_others(&apart, names, r, n, best, true, err);
     if (status == TAP_OK)
-        status = put_others(&alike, names, r, n, best, false, &n_alike, err);
-    if (status == TAP_OK && n_apart)
+        status = put_others(&alike, names, r, n, best, false, err);
+    if (status == TAP_OK && apart.text)
         status = tap_buffer_print(
             out, err,
             "The decoder of '%s' makes up for more of the encoder than that of %s: the "
             "intervals of R do not overlap.\n",
             names[best], apart.text);
-    if (status == TAP_OK && n_alike)
+    if (status == TAP_OK && alike.text)
         status = tap_buffer_print(
             out, err,
             "The intervals of R of '%s' and of %s overlap: these decoders are not told "

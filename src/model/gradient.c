@@ -25,11 +25,6 @@ struct tap_gradient {
     void *all;                        /* of all of these */
 };
 
-static const tap_tensor *bias_of(const tap_affine *affine)
-{
-    return affine->bias.bytes ? &affine->bias : NULL;
-}
-
 /* cos and sin by the decoder's own rule. */
 static void turn(tap_gradient *g, const tap_sequence *sequence)
 {
@@ -137,9 +132,9 @@ static void forward(tap_gradient *g, const tap_block_weights *w, const float *x)
     const int64_t n = g->n, d = s->d_model, d_q = (int64_t)s->n_heads * s->d_head,
                   d_kv = (int64_t)s->n_kv_heads * s->d_head, d_mlp = s->d_mlp;
     k->rms_norm(g->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
-    k->linear(g->q, d_q, g->normed, d, n, &w->q.weight, bias_of(&w->q), work);
-    k->linear(g->k, d_kv, g->normed, d, n, &w->k.weight, bias_of(&w->k), work);
-    k->linear(g->v, d_kv, g->normed, d, n, &w->v.weight, bias_of(&w->v), work);
+    k->linear(g->q, d_q, g->normed, d, n, &w->q.weight, tap_affine_bias(&w->q), work);
+    k->linear(g->k, d_kv, g->normed, d, n, &w->k.weight, tap_affine_bias(&w->k), work);
+    k->linear(g->v, d_kv, g->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
     k->rope(g->q, d_q, n, s->n_heads, s->d_head, g->cos, g->sin, work);
     k->rope(g->k, d_kv, n, s->n_kv_heads, s->d_head, g->cos, g->sin, work);
     const tap_attend_args args = {.n_q = n,
@@ -157,7 +152,7 @@ static void forward(tap_gradient *g, const tap_block_weights *w, const float *x)
                                   .z = g->z,
                                   .stride_z = d_q};
     k->attend(&args, 1, work);
-    k->linear(g->mid, d, g->z, d_q, n, &w->o.weight, bias_of(&w->o), work);
+    k->linear(g->mid, d, g->z, d_q, n, &w->o.weight, tap_affine_bias(&w->o), work);
     k->add(g->mid, x, n * d, work);
     k->rms_norm(g->normed, g->mid, n, d, &w->mlp_norm.weight, s->norm_eps, work);
     k->linear(g->gate, d_mlp, g->normed, d, n, &w->gate.weight, NULL, work);

@@ -66,11 +66,6 @@ void tap_lm_rope(tap_pass *pass, const tap_span *spans)
     }
 }
 
-static const tap_tensor *bias_of(const tap_affine *affine)
-{
-    return affine->bias.bytes ? &affine->bias : NULL;
-}
-
 /* Queries of the rows that are needed alone, one after the other. */
 static void project_queries(tap_pass *p, const tap_block_weights *w)
 {
@@ -79,7 +74,7 @@ static void project_queries(tap_pass *p, const tap_block_weights *w)
         memcpy(p->out + i * d, p->normed + p->query_rows[i] * d,
                (size_t)d * sizeof *p->out);
     p->job->kernels->linear(p->q, (int64_t)p->spec->n_heads * p->spec->d_head, p->out,
-                            d, p->n_queries, &w->q.weight, bias_of(&w->q),
+                            d, p->n_queries, &w->q.weight, tap_affine_bias(&w->q),
                             &p->job->work);
 }
 
@@ -94,15 +89,16 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 
     k->rms_norm(p->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
-    k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
+    k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, tap_affine_bias(&w->k), work);
+    k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
     tap_lm_rope(p, p->spans);
     k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
     if (p->query_rows) {
         project_queries(p, w);
         tap_lm_rope(p, p->query_spans);
     } else {
-        k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
+        k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, tap_affine_bias(&w->q),
+                  work);
     }
     k->rope(p->q, d_q, p->query_rows ? p->n_queries : n, s->n_heads, s->d_head, p->cos,
             p->sin, work);
@@ -121,7 +117,7 @@ static tap_status lm_finish(tap_pass *p, float *x, tap_error *err)
                   d_mlp = s->d_mlp;
 
     TAP_TRY(tap_pass_at(p, TAP_SITE_Z, p->z, d_q, err));
-    k->linear(p->out, d, p->z, d_q, n, &w->o.weight, bias_of(&w->o), work);
+    k->linear(p->out, d, p->z, d_q, n, &w->o.weight, tap_affine_bias(&w->o), work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_OUT, p->out, d, err));
     k->add(x, p->out, n * d, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_RESID_MID, x, d, err));

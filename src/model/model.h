@@ -11,6 +11,12 @@ typedef struct tap_affine {
     tap_tensor weight, bias;
 } tap_affine;
 
+/* NULL where there is none, as the kernels take it. */
+static inline const tap_tensor *tap_affine_bias(const tap_affine *affine)
+{
+    return affine->bias.bytes ? &affine->bias : NULL;
+}
+
 /* One transformer block of either stack. */
 typedef struct tap_block_weights {
     tap_affine attn_norm;  /* [d_model] */

@@ -22,6 +22,18 @@ tap_status tap_spec_read_size(int *out, const tap_json_at *at, const char *key,
     return TAP_OK;
 }
 
+tap_status tap_spec_demand_word(const tap_json_at *at, const char *key,
+                                const char *known, tap_error *err)
+{
+    const char *word = NULL;
+    TAP_TRY(tap_json_text(&word, at, key, known, err));
+    if (strcmp(word, known) != 0)
+        return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                        "cannot use '%s': '%s%s' is '%.40s', expected '%s'", at->path,
+                        at->place, key, word, known);
+    return TAP_OK;
+}
+
 tap_status tap_spec_read_act(tap_act *out, const tap_json_at *at, const char *key,
                              const char *absent, tap_error *err)
 {

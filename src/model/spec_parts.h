@@ -96,4 +96,9 @@ TAP_NODISCARD tap_status tap_spec_read_size(int *out, const tap_json_at *at,
                                             const char *key, int64_t absent, int low,
                                             int high, tap_error *err);
 
+/* A word that must be the one that is known (which also stands for an absent one): another is
+ * TAP_EUNSUPPORTED, named with its place. */
+TAP_NODISCARD tap_status tap_spec_demand_word(const tap_json_at *at, const char *key,
+                                              const char *known, tap_error *err);
+
 #endif

@@ -78,19 +78,6 @@ static tap_status lay_out(tap_layout *out, const tap_spec *spec, const tap_geome
     return TAP_OK;
 }
 
-/* A word of an object, which must be the one that is known. */
-static tap_status demand(const tap_json_at *at, const char *key, const char *known,
-                         tap_error *err)
-{
-    const char *word = NULL;
-    TAP_TRY(tap_json_text(&word, at, key, known, err));
-    if (strcmp(word, known) != 0)
-        return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': '%s%s' is '%.40s', expected '%s'", at->path,
-                        at->place, key, word, known);
-    return TAP_OK;
-}
-
 /* The pieces of the image embedding that have more than one form in the model's code. */
 static tap_status check_form(int *layer, const tap_json_at *config, tap_error *err)
 {
@@ -99,10 +86,10 @@ static tap_status check_form(int *layer, const tap_json_at *config, tap_error *e
     bool hd = true;
     TAP_TRY(tap_json_object(&embed, config, "embd_layer", "embd_layer.", err));
     TAP_TRY(tap_json_object(&tower, config, "img_processor", "img_processor.", err));
-    TAP_TRY(demand(&embed, "hd_transform_order", "sub_glb", err));
-    TAP_TRY(demand(&embed, "projection_cls", "mlp", err));
-    TAP_TRY(demand(&tower, "name", "clip_vision_model", err));
-    TAP_TRY(demand(&tower, "type_feature", "patch", err));
+    TAP_TRY(tap_spec_demand_word(&embed, "hd_transform_order", "sub_glb", err));
+    TAP_TRY(tap_spec_demand_word(&embed, "projection_cls", "mlp", err));
+    TAP_TRY(tap_spec_demand_word(&tower, "name", "clip_vision_model", err));
+    TAP_TRY(tap_spec_demand_word(&tower, "type_feature", "patch", err));
     TAP_TRY(tap_json_bool(&hd, &embed, "use_hd_transform", true, err));
     if (!hd)
         return TAP_FAIL(err, TAP_EUNSUPPORTED,

@@ -190,18 +190,6 @@ static tap_status read_words(tap_spec *out, const tap_json_at *config, tap_error
     return TAP_OK;
 }
 
-static tap_status demand(const tap_json_at *at, const char *key, const char *known,
-                         tap_error *err)
-{
-    const char *word = NULL;
-    TAP_TRY(tap_json_text(&word, at, key, known, err));
-    if (strcmp(word, known) != 0)
-        return TAP_FAIL(err, TAP_EUNSUPPORTED,
-                        "cannot use '%s': '%s' is '%.40s', expected '%s'", at->path,
-                        key, word, known);
-    return TAP_OK;
-}
-
 /* Sizes to cut a picture to, as [width, height]: of the processor, of the encoder's object,
  * or five of up to three tiles. A processor whose "grids" is null shows the picture in one
  * tile (the base model). */
@@ -210,8 +198,9 @@ static tap_status read_grids(tap_spec *out, const tap_spec_files *files, tap_err
     static const int tiles[][2] = {{1, 2}, {2, 1}, {2, 2}, {3, 1}, {1, 3}};
     tap_preprocess_spec *p = &out->preprocess;
     tap_json_at encoder;
-    TAP_TRY(demand(&files->processor, "resize_mode", "squash", err));
-    TAP_TRY(demand(&files->processor, "interpolation_mode", "bicubic", err));
+    TAP_TRY(tap_spec_demand_word(&files->processor, "resize_mode", "squash", err));
+    TAP_TRY(
+        tap_spec_demand_word(&files->processor, "interpolation_mode", "bicubic", err));
     if (json_is_null(json_object_get(files->processor.object, "grids"))) {
         p->fit = TAP_FIT_SQUASH;
         return TAP_OK;

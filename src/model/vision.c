@@ -118,11 +118,6 @@ tap_status tap_vision_embed(tap_pass *pass, float *out, const tap_span *span,
     return tap_pass_at(pass, TAP_SITE_PRE_NORM, out, d, err);
 }
 
-static const tap_tensor *bias_of(const tap_affine *affine)
-{
-    return affine->bias.bytes ? &affine->bias : NULL;
-}
-
 static tap_status vision_project(tap_pass *p, const float *x, tap_error *err)
 {
     const tap_kernels *k = p->job->kernels;
@@ -133,9 +128,9 @@ static tap_status vision_project(tap_pass *p, const float *x, tap_error *err)
     k->layer_norm(p->normed, x, n, d, &w->attn_norm.weight, &w->attn_norm.bias,
                   p->spec->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    k->linear(p->q, d, p->normed, d, n, &w->q.weight, bias_of(&w->q), work);
-    k->linear(p->k, d, p->normed, d, n, &w->k.weight, bias_of(&w->k), work);
-    k->linear(p->v, d, p->normed, d, n, &w->v.weight, bias_of(&w->v), work);
+    k->linear(p->q, d, p->normed, d, n, &w->q.weight, tap_affine_bias(&w->q), work);
+    k->linear(p->k, d, p->normed, d, n, &w->k.weight, tap_affine_bias(&w->k), work);
+    k->linear(p->v, d, p->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d, err));
     TAP_TRY(tap_pass_at(p, TAP_SITE_K, p->k, d, err));
     return tap_pass_at(p, TAP_SITE_V, p->v, d, err);
@@ -149,7 +144,7 @@ static tap_status vision_finish(tap_pass *p, float *x, tap_error *err)
     const int64_t n = p->n_rows, d = p->spec->d_model, d_mlp = p->spec->d_mlp;
 
     TAP_TRY(tap_pass_at(p, TAP_SITE_Z, p->z, d, err));
-    k->linear(p->out, d, p->z, d, n, &w->o.weight, bias_of(&w->o), work);
+    k->linear(p->out, d, p->z, d, n, &w->o.weight, tap_affine_bias(&w->o), work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_OUT, p->out, d, err));
     k->add(x, p->out, n * d, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_RESID_MID, x, d, err));
@@ -157,10 +152,12 @@ static tap_status vision_finish(tap_pass *p, float *x, tap_error *err)
     k->layer_norm(p->normed, x, n, d, &w->mlp_norm.weight, &w->mlp_norm.bias,
                   p->spec->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_IN, p->normed, d, err));
-    k->linear(p->up, d_mlp, p->normed, d, n, &w->up.weight, bias_of(&w->up), work);
+    k->linear(p->up, d_mlp, p->normed, d, n, &w->up.weight, tap_affine_bias(&w->up),
+              work);
     k->activate(p->up, n * d_mlp, p->spec->act, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_ACT, p->up, d_mlp, err));
-    k->linear(p->out, d, p->up, d_mlp, n, &w->down.weight, bias_of(&w->down), work);
+    k->linear(p->out, d, p->up, d_mlp, n, &w->down.weight, tap_affine_bias(&w->down),
+              work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_OUT, p->out, d, err));
     k->add(x, p->out, n * d, work);
     return TAP_OK;

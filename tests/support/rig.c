@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <png.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,6 +62,48 @@ void rig_add_scene(rig *r, uint64_t seed, int changed_patch)
         .scene = scene, .part = part, .object = object, .threshold = 0.5};
     check(tap_group_compile(&r->groups[r->n_scenes], &input, &err), &err);
     r->n_scenes++;
+}
+
+/* Grey picture of the parts' numbers, patch by patch. */
+static void write_mask(const rig *r, const char *name, const char *map)
+{
+    enum { SIDE = 4 };
+
+    char file[SCRATCH_PATH_BYTES];
+    uint8_t pixels[64 * 64];
+    const int px = (int)r->model->spec.vision.patch_px, side = SIDE * px;
+    assert_true(side <= 64);
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++)
+            pixels[y * side + x] = (uint8_t)(map[y / px * SIDE + x / px] - '0');
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)side,
+                       .height = (png_uint_32)side,
+                       .format = PNG_FORMAT_GRAY};
+    scratch_path(file, r->directory, name);
+    assert_true(png_image_write_to_file(&image, file, 0, pixels, 0, NULL));
+}
+
+void rig_add_drawn(rig *r, const char *const *objects, const char *const (*parts)[4],
+                   const char *const *maps, int n)
+{
+    tap_buffer table = {0};
+    assert_int_equal(
+        tap_buffer_print(&table, NULL, "image\tmask\tvalue\tobject\tobject_id\tpart\n"),
+        TAP_OK);
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        rig_add_scene(r, (uint64_t)i + 1, -1);
+        (void)snprintf(name, sizeof name, "mask%d.png", i);
+        write_mask(r, name, maps[i]);
+        for (int p = 0; p < 4; p++)
+            assert_int_equal(tap_buffer_print(&table, NULL,
+                                              "scene%d.png\t%s\t%d\t%s\t0\t%s\n", i,
+                                              name, p + 1, objects[i], parts[i][p]),
+                             TAP_OK);
+    }
+    scratch_write(r->directory, "items.tsv", table.text, table.n_bytes);
+    tap_buffer_clear(&table);
 }
 
 void rig_close(rig *r)

@@ -38,6 +38,10 @@ void rig_open(rig *r, const tiny_model *options);
 /* Adds a picture of the model's own size: pixel values from the seed; with `changed_patch`
  * >= 0, that patch alone gets other pixels. The part mask covers patches 5, 6 and 9. */
 void rig_add_scene(rig *r, uint64_t seed, int changed_patch);
+/* Adds n pictures with four parts each, and writes their masks and items.tsv beside them:
+ * maps[i] holds a digit for each of 4 x 4 patches, the part (from 1) that covers it, 0 none. */
+void rig_add_drawn(rig *r, const char *const *objects, const char *const (*parts)[4],
+                   const char *const *maps, int n);
 void rig_close(rig *r);
 
 /* Compiles a condition for a scene; the caller frees it. */

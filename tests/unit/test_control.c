@@ -16,7 +16,6 @@
 #include "read/lens.h"
 
 #include <math.h>
-#include <png.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,24 +39,6 @@ static const char *const MAPS[N_SCENES] = {"1100033000200044", "1000220000330004
 
 static rig r;
 static char path[SCRATCH_PATH_BYTES];
-
-/* Grey picture of the parts' numbers, patch by patch. */
-static void write_mask(const char *name, const char *map, int px)
-{
-    char file[SCRATCH_PATH_BYTES];
-    uint8_t pixels[64 * 64];
-    const int side = SIDE * px;
-    assert_true(side <= 64);
-    for (int y = 0; y < side; y++)
-        for (int x = 0; x < side; x++)
-            pixels[y * side + x] = (uint8_t)(map[y / px * SIDE + x / px] - '0');
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)side,
-                       .height = (png_uint_32)side,
-                       .format = PNG_FORMAT_GRAY};
-    scratch_path(file, r.directory, name);
-    assert_true(png_image_write_to_file(&image, file, 0, pixels, 0, NULL));
-}
 
 static const char EXPERIMENT[] =
     "schema: 1\nmodel: .\ndata: {format: masks, images: ., annotations: items.tsv}\n"
@@ -87,31 +68,9 @@ static int set_up(void **state)
 {
     (void)state;
     const tiny_model options = tiny_model_default();
-    tap_buffer table = {0};
-    tap_file_out *file = NULL;
-    char items[SCRATCH_PATH_BYTES];
     rig_open(&r, &options);
-    assert_int_equal(
-        tap_buffer_print(&table, NULL, "image\tmask\tvalue\tobject\tobject_id\tpart\n"),
-        TAP_OK);
-    for (int i = 0; i < N_SCENES; i++) {
-        char name[32];
-        rig_add_scene(&r, (uint64_t)i + 1, -1);
-        (void)snprintf(name, sizeof name, "mask%d.png", i);
-        write_mask(name, MAPS[i], options.patch_px);
-        for (int p = 0; p < N_PARTS; p++)
-            assert_int_equal(tap_buffer_print(&table, NULL,
-                                              "scene%d.png\t%s\t%d\t%s\t0\t%s\n", i,
-                                              name, p + 1, OBJECTS[i], PARTS[i][p]),
-                             TAP_OK);
-    }
-    scratch_path(items, r.directory, "items.tsv");
+    rig_add_drawn(&r, OBJECTS, PARTS, MAPS, N_SCENES);
     scratch_path(path, r.directory, "r.db");
-    assert_int_equal(tap_file_create(&file, items, NULL), TAP_OK);
-    assert_int_equal(tap_file_put(file, table.text, table.n_bytes, NULL), TAP_OK);
-    assert_int_equal(tap_file_commit(file, NULL), TAP_OK);
-    tap_file_close(file);
-    tap_buffer_clear(&table);
     sweep_all(EXPERIMENT, path);
     return 0;
 }

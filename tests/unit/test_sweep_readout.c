@@ -17,7 +17,6 @@
 #include "read/source.h"
 
 #include <math.h>
-#include <png.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,35 +79,6 @@ static rig r;
 static char path[SCRATCH_PATH_BYTES];
 static float word_scale[4096];
 
-static void write_file(const char *name, const void *bytes, size_t n_bytes)
-{
-    char file_path[SCRATCH_PATH_BYTES];
-    tap_file_out *file = NULL;
-    scratch_path(file_path, r.directory, name);
-    assert_int_equal(tap_file_create(&file, file_path, NULL), TAP_OK);
-    assert_int_equal(tap_file_put(file, bytes, n_bytes, NULL), TAP_OK);
-    assert_int_equal(tap_file_commit(file, NULL), TAP_OK);
-    tap_file_close(file);
-}
-
-/* Grey picture of the parts' numbers, patch by patch. */
-static void write_mask(const char *name, const char *map, int px)
-{
-    char file[SCRATCH_PATH_BYTES];
-    uint8_t pixels[64 * 64];
-    const int side = SIDE * px;
-    assert_true(side <= 64);
-    for (int y = 0; y < side; y++)
-        for (int x = 0; x < side; x++)
-            pixels[y * side + x] = (uint8_t)(map[y / px * SIDE + x / px] - '0');
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)side,
-                       .height = (png_uint_32)side,
-                       .format = PNG_FORMAT_GRAY};
-    scratch_path(file, r.directory, name);
-    assert_true(png_image_write_to_file(&image, file, 0, pixels, 0, NULL));
-}
-
 /* A translator of depth 0 alone: the others are read as they are. */
 static void write_translator(void)
 {
@@ -120,31 +90,15 @@ static void write_translator(void)
         const float w = (float)sin(i) / 4.0F;
         memcpy(bytes + 8 + sizeof head - 1 + 4 * i, &w, sizeof w);
     }
-    write_file("t.safetensors", bytes, sizeof bytes);
+    scratch_write(r.directory, "t.safetensors", bytes, sizeof bytes);
 }
 
 static int set_up(void **state)
 {
     (void)state;
     const tiny_model options = tiny_model_default();
-    tap_buffer table = {0};
     rig_open(&r, &options);
-    assert_int_equal(
-        tap_buffer_print(&table, NULL, "image\tmask\tvalue\tobject\tobject_id\tpart\n"),
-        TAP_OK);
-    for (int i = 0; i < N_SCENES; i++) {
-        char name[32];
-        rig_add_scene(&r, (uint64_t)i + 1, -1);
-        (void)snprintf(name, sizeof name, "mask%d.png", i);
-        write_mask(name, MAPS[i], options.patch_px);
-        for (int p = 0; p < N_PARTS; p++)
-            assert_int_equal(tap_buffer_print(&table, NULL,
-                                              "scene%d.png\t%s\t%d\t%s\t0\t%s\n", i,
-                                              name, p + 1, OBJECTS[i], PARTS[i][p]),
-                             TAP_OK);
-    }
-    write_file("items.tsv", table.text, table.n_bytes);
-    tap_buffer_clear(&table);
+    rig_add_drawn(&r, OBJECTS, PARTS, MAPS, N_SCENES);
     write_translator();
     scratch_path(path, r.directory, "r.db");
     float row[D];
