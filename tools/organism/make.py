@@ -1,7 +1,7 @@
 """The whole recipe in one command: python tools/organism/make.py --work DIR [--share share/organism] [--golden tests/golden/organism]
 
 Draws the scenes, trains the tokenizer, the vision tower, both decoders, three projector seeds each, measures, and writes
-both subjects (seed 0), the test scenes, the golden vectors, and the logs with all measured figures (tools/organism/logs). Every step is skipped once its result exists in the work
+both subjects (seed 0), the test scenes, the golden vectors, and the logs with all measured figures (tools/organism/logs). Data and training are skipped once their result exists in the work
 directory and long ones resume from a checkpoint; at most two processes of one thread run at a time.
 """
 import argparse
