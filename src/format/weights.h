@@ -12,6 +12,7 @@
  *   projector.newline  projector.separator
  *   perceiver.latents  perceiver.norm.weight|bias  perceiver.B.{q,kv,o,up,down}.weight
  *   perceiver.B.{norm_media,norm_latents,mlp_norm}.weight|bias
+ *   perceiver.text.{1,2}.weight|bias
  *   lm.B.qkv.weight  lm.B.gate_up.weight (instead of their parts)
  *   lm.embed.weight  lm.B.attn_norm.weight  lm.B.{q,k,v,o}.weight (q,k,v bias optional)
  *   lm.B.mlp_norm.weight  lm.B.{gate,up,down}.weight  lm.final_norm.weight  lm.head.weight

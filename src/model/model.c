@@ -227,6 +227,12 @@ static tap_status bind_perceiver(tap_model *model, tap_error *err)
                  err));
     TAP_TRY(bind_affine(&model->perceiver_norm, model->weights, "perceiver.norm", d, 0,
                         true, err));
+    if (s->n_text > 0) {
+        TAP_TRY(bind_affine(&model->text_maps[0], model->weights, "perceiver.text.1", d,
+                            model->spec.lm.stack.d_model, true, err));
+        TAP_TRY(bind_affine(&model->text_maps[1], model->weights, "perceiver.text.2", d,
+                            d, true, err));
+    }
     TAP_TRY(tap_alloc(&model->perceiver, (size_t)s->n_blocks, sizeof *model->perceiver,
                       "a table of weights", err));
     for (int b = 0; b < s->n_blocks; b++) {

@@ -51,6 +51,7 @@ struct tap_model {
     tap_tensor latents;                 /* [n_latents][d] */
     tap_perceiver_weights *perceiver;   /* [n_blocks] */
     tap_affine perceiver_norm;          /* [d] */
+    tap_affine text_maps[2];            /* of tokens to latents: [d][d_lm], [d][d] */
     float *turned; /* projector[0], where the file has it [d_in][d_out] */
     tap_tensor newline, separator; /* [d_out], or [d_in] where gathered first */
     tap_tensor embed;              /* [d_vocab][d_lm] */

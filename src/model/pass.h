@@ -227,7 +227,8 @@ typedef struct tap_run_size {
     int64_t n_tok[TAP_N_STACKS];      /* of the longest sequence */
     int64_t n_projected;              /* projector rows of all vision states */
     int64_t n_slots;                  /* of the largest layout */
-    bool maps[TAP_N_STACKS];          /* scores or pattern are wanted */
+    int64_t n_text;          /* tokens that a perceiver's latents see, at most */
+    bool maps[TAP_N_STACKS]; /* scores or pattern are wanted */
     bool edits;
     int64_t whole_floats[TAP_N_STACKS];
     size_t

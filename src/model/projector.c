@@ -105,7 +105,8 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
 {
     tap_job *job = pass->job;
     const tap_spec *spec = &job->model->spec;
-    const tap_layout *layout = &job->items[span->item].sequence->layout;
+    const tap_sequence *sequence = job->items[span->item].sequence;
+    const tap_layout *layout = &sequence->layout;
     const int64_t d = spec->vision.stack.d_model, d_in = spec->d_projector_in,
                   d_out = spec->d_projector_out;
     const size_t row_in = (size_t)d_in * sizeof *out,
@@ -126,7 +127,7 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     if (spec->perceiver.n_latents > 0) {
         TAP_TRY(tap_arena_take(&latents, &job->arena, (size_t)layout->n_merged, row_in,
                                err));
-        TAP_TRY(tap_perceiver_run(pass, latents, in, n, layout, err));
+        TAP_TRY(tap_perceiver_run(pass, latents, in, n, sequence, err));
         in = latents;
         n = layout->n_merged;
     }

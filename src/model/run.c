@@ -487,6 +487,16 @@ static int64_t most_slots(const tap_job *job)
     return most;
 }
 
+static int64_t most_text(const tap_job *job)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < job->n_items; i++) {
+        const int64_t n = tap_perceiver_text(&job->model->spec, job->items[i].sequence);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 /* What a run will do, before it does anything. */
 typedef struct outline {
     int stages;                     /* see stages_needed */
@@ -531,10 +541,12 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
     for (int64_t i = 0; o->stages >= 2 && i < features->n_nodes; i++) {
         const tap_node *node = &features->nodes[i];
         const int64_t item = features->lanes[node->first_lane] / job->n_conditions;
-        add_flop(cost,
-                 tap_perceiver_flop(spec, tap_job_rows(job, TAP_VISION, item),
-                                    o->feature_row[i + 1] - o->feature_row[i]),
-                 node->n_lanes);
+        const tap_sequence *sequence = job->items[item].sequence;
+        const tap_perceiver_size size = {.n_features =
+                                             tap_job_rows(job, TAP_VISION, item),
+                                         .n_groups = sequence->layout.n_groups,
+                                         .n_text = tap_perceiver_text(spec, sequence)};
+        add_flop(cost, tap_perceiver_flop(spec, &size), node->n_lanes);
     }
     for (int64_t i = 0; job->sink->wanted->once[TAP_SITE_LOGITS] && i < last->n_nodes;
          i++) {
@@ -594,6 +606,7 @@ static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
         .n_tok = {longest(job, TAP_VISION), o->stages < 3 ? 1 : longest(job, TAP_LM)},
         .n_projected = o->n_projected,
         .n_slots = most_slots(job),
+        .n_text = most_text(job),
         .maps = {wants_maps(job->sink, TAP_VISION), wants_maps(job->sink, TAP_LM)},
         .edits = job->edits,
         .whole_floats = {tap_job_whole_floats(job, TAP_VISION),

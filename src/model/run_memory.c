@@ -40,6 +40,15 @@ static size_t stack_bytes(const tap_model *model, const tap_run_options *options
            N_TAKES * ALIGN_BYTES;
 }
 
+static tap_perceiver_size perceiver_size(const tap_spec *spec, const tap_run_size *size)
+{
+    const int64_t n_latents = spec->perceiver.n_latents;
+    return (tap_perceiver_size){
+        .n_features = size->n_tok[TAP_VISION],
+        .n_groups = n_latents ? (size->n_slots + n_latents - 1) / n_latents : 0,
+        .n_text = size->n_text};
+}
+
 size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
                        const tap_run_options *options, int n_threads,
                        const tap_run_size *size)
@@ -59,8 +68,10 @@ size_t tap_run_scratch(const tap_model *model, const tap_kernels *kernels,
     int64_t d_max = 0;
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         d_max = widths[i] > d_max ? widths[i] : d_max;
+    const tap_perceiver_size perceiver = perceiver_size(spec, size);
     const int64_t lengths[] = {size->n_tok[TAP_VISION], size->n_tok[TAP_LM],
-                               tap_perceiver_keys(spec)};
+                               tap_perceiver_keys(spec, size->n_text),
+                               tap_perceiver_rows(spec, &perceiver)};
     int64_t n_tok = 0;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         n_tok = lengths[i] > n_tok ? lengths[i] : n_tok;
@@ -84,9 +95,9 @@ size_t tap_run_need(const tap_model *model, const tap_kernels *kernels,
     /* rows of the projector: features, merged, gathered, hidden, mapped */
     const size_t n_slots = (size_t)size->n_slots, d_in = (size_t)spec->d_projector_in,
                  d_out = (size_t)spec->d_projector_out;
-    const size_t project =
-        tok_v * d_v + (tok_v + n_slots) * (d_in + 2 * d_out) +
-        tap_perceiver_floats(spec, size->n_tok[TAP_VISION], size->n_slots);
+    const tap_perceiver_size perceiver = perceiver_size(spec, size);
+    const size_t project = tok_v * d_v + (tok_v + n_slots) * (d_in + 2 * d_out) +
+                           tap_perceiver_floats(spec, &perceiver);
     const size_t logits = tok_l * d_lm + LOGIT_ROWS * (size_t)spec->lm.d_vocab;
     return tap_run_scratch(model, kernels, options, n_threads, size) +
            (size_t)size->n_projected * d_out * sizeof(float) + N_TAKES * ALIGN_BYTES +
@@ -105,7 +116,8 @@ size_t tap_run_bytes(const tap_model *model, int64_t n_vision_states,
         .state_rows = {n_vision_states * n_vision, n_lm_states * n_tok},
         .n_tok = {n_vision, n_tok},
         .n_projected = n_vision_states * n_slots,
-        .n_slots = n_slots};
+        .n_slots = n_slots,
+        .n_text = model->spec.perceiver.n_text};
     const tap_kernels *kernels =
         options->kernels ? options->kernels : tap_kernels_cpu();
     return tap_run_need(

@@ -68,6 +68,10 @@ static inline int64_t tap_lm_longest(const tap_lm_spec *lm)
 typedef struct tap_perceiver_spec {
     int n_latents; /* 0: no perceiver */
     int n_blocks, n_heads, d_head, d_mlp;
+    int n_text; /* so many first tokens of the prompt, the image as one, go through the
+                   blocks beside the latents of each group: what the image tokens are
+                   depends on the question; 0: none */
+    bool sees_padding; /* features of padding are keys too */
 } tap_perceiver_spec;
 
 /* How image rows come into the text. */

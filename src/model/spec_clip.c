@@ -18,18 +18,7 @@ static const tap_name_rule names[] = {
 };
 
 static const tap_name_rule open_names[] = {
-    {"visual.class_embedding", "vision.class_embed"},
-    {"visual.conv1.weight", "vision.patch_embed.weight"},
-    {"visual.positional_embedding", "vision.pos_embed"},
-    TAP_NAMES_PAIR("visual.ln_pre", "vision.pre_norm")
-    TAP_NAMES_PAIR("visual.transformer.resblocks.*.ln_1", "vision.*.attn_norm")
-    {"visual.transformer.resblocks.*.attn.in_proj_weight", "vision.*.qkv.weight"},
-    {"visual.transformer.resblocks.*.attn.in_proj_bias", "vision.*.qkv.bias"},
-    TAP_NAMES_PAIR("visual.transformer.resblocks.*.attn.out_proj", "vision.*.o")
-    TAP_NAMES_PAIR("visual.transformer.resblocks.*.ln_2", "vision.*.mlp_norm")
-    TAP_NAMES_PAIR("visual.transformer.resblocks.*.mlp.c_fc", "vision.*.up")
-    TAP_NAMES_PAIR("visual.transformer.resblocks.*.mlp.c_proj", "vision.*.down")
-    TAP_NAMES_PAIR("visual.ln_post", "vision.post_norm")
+    TAP_NAMES_OPEN_CLIP("visual.")
     {"visual.proj", "projector.1.transposed"},
 };
 
@@ -139,8 +128,8 @@ static tap_status refuse_others(const tap_json_at *vision, tap_error *err)
     return TAP_OK;
 }
 
-static tap_status read_open_tower(tap_vision_spec *v, const tap_json_at *at,
-                                  bool quick_gelu, tap_error *err)
+tap_status tap_spec_read_open_tower(tap_vision_spec *v, const tap_json_at *at,
+                                    bool quick_gelu, tap_error *err)
 {
     tap_stack_spec *s = &v->stack;
     double ratio = 0;
@@ -218,7 +207,7 @@ static tap_status read_open_clip(tap_spec *out, const tap_spec_files *files,
                             err));
     TAP_TRY(tap_json_bool(&quick_gelu, &model, "quick_gelu", false, err));
     TAP_TRY(tap_spec_read_size(&d_joint, &model, "embed_dim", -1, 1, 1 << 20, err));
-    TAP_TRY(read_open_tower(&out->vision, &vision, quick_gelu, err));
+    TAP_TRY(tap_spec_read_open_tower(&out->vision, &vision, quick_gelu, err));
     finish(out, d_joint);
     return read_open_image(&out->preprocess, &image, &out->vision, err);
 }

@@ -32,6 +32,21 @@
     TAP_NAMES_PAIR(front "encoder.layers.*.mlp.fc2", "vision.*.down")                  \
     TAP_NAMES_PAIR(front "post_layernorm", "vision.post_norm")
 
+/* OpenCLIP's VisionTransformer, without the map into the joint space. */
+#define TAP_NAMES_OPEN_CLIP(front)                                                     \
+    {front "class_embedding", "vision.class_embed"},                                   \
+    {front "conv1.weight", "vision.patch_embed.weight"},                               \
+    {front "positional_embedding", "vision.pos_embed"},                                \
+    TAP_NAMES_PAIR(front "ln_pre", "vision.pre_norm")                                  \
+    TAP_NAMES_PAIR(front "transformer.resblocks.*.ln_1", "vision.*.attn_norm")         \
+    {front "transformer.resblocks.*.attn.in_proj_weight", "vision.*.qkv.weight"},      \
+    {front "transformer.resblocks.*.attn.in_proj_bias", "vision.*.qkv.bias"},          \
+    TAP_NAMES_PAIR(front "transformer.resblocks.*.attn.out_proj", "vision.*.o")        \
+    TAP_NAMES_PAIR(front "transformer.resblocks.*.ln_2", "vision.*.mlp_norm")          \
+    TAP_NAMES_PAIR(front "transformer.resblocks.*.mlp.c_fc", "vision.*.up")            \
+    TAP_NAMES_PAIR(front "transformer.resblocks.*.mlp.c_proj", "vision.*.down")        \
+    TAP_NAMES_PAIR(front "ln_post", "vision.post_norm")
+
 /* Two linear maps. */
 #define TAP_NAMES_PROJECTOR(first, second)                                             \
     TAP_NAMES_PAIR(first, "projector.1")                                               \

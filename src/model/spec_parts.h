@@ -36,6 +36,12 @@ TAP_NODISCARD tap_status tap_spec_read_tower(tap_vision_spec *out,
                                              const tap_json_at *at, const char *absent,
                                              tap_error *err);
 
+/* OpenCLIP's own tower by the keys of its vision_cfg; absent ones mean its defaults. Leaves
+ * alone what tap_spec_read_tower does. Towers of other kinds are TAP_EUNSUPPORTED. */
+TAP_NODISCARD tap_status tap_spec_read_open_tower(tap_vision_spec *out,
+                                                  const tap_json_at *at,
+                                                  bool quick_gelu, tap_error *err);
+
 /* Patches of a tile can be counted in 32 bits, all tiles together. */
 TAP_NODISCARD tap_status tap_spec_check_grid(const tap_vision_spec *vision,
                                              const tap_json_at *at, tap_error *err);

@@ -336,6 +336,12 @@ static void xgen_mm_perceiver_and_two_vocabularies(void **state)
     run_family("xgen-mm");
 }
 
+static void xgen_mm_1_latents_that_read_the_prompt(void **state)
+{
+    (void)state;
+    run_family("xgen-mm-1");
+}
+
 static void prismatic_from_a_torch_file(void **state)
 {
     (void)state;
@@ -372,6 +378,7 @@ int main(void)
         cmocka_unit_test(idefics3_one_tile),
         cmocka_unit_test(phi_3_vision_short_and_long_factors),
         cmocka_unit_test(xgen_mm_perceiver_and_two_vocabularies),
+        cmocka_unit_test(xgen_mm_1_latents_that_read_the_prompt),
         cmocka_unit_test(prismatic_from_a_torch_file),
         cmocka_unit_test(clip_alone),
         cmocka_unit_test(open_clip_alone),

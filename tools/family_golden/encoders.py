@@ -1,5 +1,10 @@
 """Encoders alone: CLIP in the layouts of Hugging Face and of OpenCLIP, SigLIP."""
 
+import importlib.util
+import sys
+import types
+from unittest import mock
+
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -115,6 +120,46 @@ def make_clip(directory, photos):
                    photos)
 
 
+def open_clip_names(tower):
+    """State of a CLIPVisionTransformer under OpenCLIP's names."""
+    timm = timm_names(tower)
+    out = {"class_embedding": timm["cls_token"][0, 0],
+           "positional_embedding": timm["pos_embed"][0],
+           "conv1.weight": timm["patch_embed.proj.weight"]}
+    renames = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj",
+               "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for name, value in timm.items():
+        if name.startswith("blocks."):
+            _, b, rest = name.split(".", 2)
+            stem, end = rest.rsplit(".", 1)
+            new = (f"attn.in_proj_{end}" if stem == "attn.qkv" else f"{renames[stem]}.{end}")
+            out[f"transformer.resblocks.{b}.{new}"] = value
+        elif name.startswith("norm"):
+            stem, end = name.rsplit(".", 1)
+            out[f"{'ln_pre' if stem == 'norm_pre' else 'ln_post'}.{end}"] = value
+    return out
+
+
+def open_clip_tower(state, side, patch, heads):
+    """OpenCLIP's own tower with this state, giving (pooled, tokens). Its package imports
+    torchvision, which the tower does not use; so that is left out."""
+    package = types.ModuleType("open_clip")
+    package.__path__ = list(importlib.util.find_spec("open_clip").submodule_search_locations)
+    misc = types.ModuleType("torchvision.ops.misc")
+    misc.FrozenBatchNorm2d = torch.nn.Identity
+    absent = {n: types.ModuleType(n) for n in ("torchvision", "torchvision.ops")}
+    with mock.patch.dict(sys.modules, {"open_clip": package, misc.__name__: misc, **absent}):
+        from open_clip.transformer import QuickGELU, VisionTransformer
+    up = state["transformer.resblocks.0.mlp.c_fc.weight"]
+    tower = VisionTransformer(
+        image_size=side, patch_size=patch, width=up.shape[1], heads=heads,
+        layers=len([k for k in state if k.endswith("ln_1.weight")]),
+        mlp_ratio=up.shape[0] / up.shape[1], output_dim=state["proj"].shape[1],
+        act_layer=QuickGELU, output_tokens=True)
+    tower.load_state_dict(state)  # every name, and no other
+    return tower.eval()
+
+
 def make_open_clip(directory, photos):
     """The same classes under OpenCLIP's names; its crop rounds as torchvision's does."""
     side, patch = 21, 7
@@ -126,23 +171,8 @@ def make_open_clip(directory, photos):
                       "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16,
                                    "heads": 2, "layers": 1}},
         "preprocess_cfg": {"mean": CLIP_MEAN, "std": CLIP_STD}})
-    timm = timm_names(model.vision_model)
-    tensors = {"visual.class_embedding": timm["cls_token"][0, 0],
-               "visual.positional_embedding": timm["pos_embed"][0],
-               "visual.conv1.weight": timm["patch_embed.proj.weight"],
-               "visual.proj": model.visual_projection.weight.T,
-               "logit_scale": torch.tensor(4.6)}
-    renames = {"norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj",
-               "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
-    for name, value in timm.items():
-        if name.startswith("blocks."):
-            _, b, rest = name.split(".", 2)
-            stem, end = rest.rsplit(".", 1)
-            new = (f"attn.in_proj_{end}" if stem == "attn.qkv" else f"{renames[stem]}.{end}")
-            tensors[f"visual.transformer.resblocks.{b}.{new}"] = value
-        elif name.startswith("norm"):
-            stem, end = name.rsplit(".", 1)
-            tensors[f"visual.{'ln_pre' if stem == 'norm_pre' else 'ln_post'}.{end}"] = value
+    tensors = {f"visual.{k}": v for k, v in open_clip_names(model.vision_model).items()}
+    tensors |= {"visual.proj": model.visual_projection.weight.T, "logit_scale": torch.tensor(4.6)}
     tensors = {k: v.detach().to(torch.bfloat16).contiguous().clone() for k, v in tensors.items()}
     save_file(tensors, f"{directory}/open_clip_model.safetensors")
     expect_encoder("open_clip", directory, model.vision_model, 1, joint_of(model),
