@@ -65,7 +65,8 @@ typedef struct tap_model tap_model;
 /* Opens a Hugging Face model directory, unmodified. Every tensor that will be used is found
  * and its shape checked; weights stay mapped in their stored type.
  * Errors: TAP_EIO, TAP_EFORMAT, TAP_EUNSUPPORTED, naming file, expected and found.
- * Memory: a few MB beside the mapping. */
+ * Memory: a few MB beside the mapping; where a vocabulary lies in two tables (xGen-MM), a
+ *         copy of both. */
 TAP_API TAP_NODISCARD tap_status tap_model_open(tap_model **out, const char *directory,
                                                 tap_error *err);
 /* NULL is allowed. */
@@ -99,7 +100,8 @@ typedef struct tap_answer tap_answer;
 /* Runs the image under all conditions (they share every state they can) and ranks each
  * label among all words by the logit lens, final norm applied once.
  * Errors: TAP_EINVAL for a condition or label (the message names word and place), those of
- *         reading, TAP_ENUMERIC if a receipt does not hold.
+ *         reading, TAP_ENUMERIC if a receipt does not hold; TAP_EUNSUPPORTED for a part
+ *         mask where the model's image tokens stand for no patch.
  * Threads: one call per thread; the model is shared. */
 TAP_API TAP_NODISCARD tap_status tap_ask(tap_answer **out, const tap_model *model,
                                          const tap_question *question, tap_error *err);

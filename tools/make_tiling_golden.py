@@ -27,6 +27,7 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from family_golden import xgen  # noqa: E402
 from family_golden.llava import pinpoints  # noqa: E402
+from family_golden.parts import CLIP_MEAN, CLIP_STD  # noqa: E402
 from family_golden.phi3 import hd_pixels  # noqa: E402
 from family_golden.prismatic import letterbox, to_pixels, torchvision_resize  # noqa: E402
 
@@ -58,8 +59,9 @@ PROCESSORS = {
     "letterbox": lambda i: to_pixels(torchvision_resize(letterbox(i), 28)).numpy(),
     "open_clip": lambda i: to_pixels(torchvision_resize(i, 21)).numpy(),
     "xgen": lambda i: xgen.pixels_of(i)[0].numpy(),
+    "xgen-1": lambda i: xgen.pixels_of(i, CLIP_MEAN, CLIP_STD)[0].numpy(),
 }
-DROP_ALPHA = ("hd", "letterbox", "open_clip", "xgen")  # convert("RGB"); the others put it on white
+DROP_ALPHA = ("hd", "letterbox", "open_clip", "xgen", "xgen-1")  # convert("RGB"); the others put it on white
 
 
 def pattern(w, h):

@@ -113,21 +113,23 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
     const size_t bytes =
         tap_run_bytes(model, 2, 4, photo.n_tiles, photo.n_slots + 32, &options);
     const int64_t weight_bytes = tap_weights_bytes(model->weights);
+    const size_t copied = tap_model_copied_bytes(model);
     if (cli->json) {
         TAP_TRY_OUT(tap_cli_put_json(
             json_pack(
-                "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:s, "
-                "s:{s:i, s:i, s:i, s:I}, s:i, s:s, s:o}",
+                "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:s, s:s, "
+                "s:{s:i, s:i, s:i, s:I}, s:i, s:i, s:s, s:o}",
                 "family", spec->family, "vision", stack_json(&v->stack), "lm",
                 stack_json(&spec->lm.stack), "vision_blocks_read", v->n_blocks_read,
                 "side_px", v->side_px, "patch_px", v->patch_px, "n_rows", side,
                 "n_cols", side, "d_vocab", (json_int_t)spec->lm.d_vocab, "weight_bytes",
-                (json_int_t)weight_bytes, "state_bytes_4_conditions", (json_int_t)bytes,
-                "hash", tap_weights_hash(model->weights), "prompt", spec->prompt,
-                "photo", "width", SAMPLE_WIDTH, "height", SAMPLE_HEIGHT, "n_tiles",
+                (json_int_t)weight_bytes, "copied_bytes", (json_int_t)copied,
+                "state_bytes_4_conditions", (json_int_t)bytes, "hash",
+                tap_weights_hash(model->weights), "prompt", spec->prompt, "photo",
+                "width", SAMPLE_WIDTH, "height", SAMPLE_HEIGHT, "n_tiles",
                 photo.n_tiles, "n_image_tokens", (json_int_t)photo.n_slots, "n_latents",
-                spec->perceiver.n_latents, "template", spec->chat, "stops",
-                stops_json(stops, n_stops)),
+                spec->perceiver.n_latents, "n_latent_text", spec->perceiver.n_text,
+                "template", spec->chat, "stops", stops_json(stops, n_stops)),
             err));
         goto out;
     }
@@ -151,6 +153,10 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
             "masks, parts and patches belong to the vision stack\n",
             spec->perceiver.n_latents, side * side, spec->perceiver.n_blocks,
             spec->perceiver.n_heads, spec->perceiver.d_head);
+    if (spec->perceiver.n_text > 0)
+        printf("        they read the first %d tokens of the prompt too: the question "
+               "decides what image tokens are,\n        and no condition cuts that\n",
+               spec->perceiver.n_text);
     if (spec->lm.stack.n_blocks == 0) {
         printf("lm:     none, an encoder alone\n");
     } else {
@@ -162,9 +168,10 @@ tap_status tap_cmd_inspect(tap_cli *cli, tap_error *err)
         printf("prompt: %s\n", spec->prompt);
         put_stops(model, stops, n_stops);
     }
-    printf("memory: %.2f GiB of weights stay mapped, %.2f GiB for one image under four "
-           "conditions\n",
-           (double)weight_bytes / 0x1p30, (double)bytes / 0x1p30);
+    printf("memory: %.2f GiB of weights stay mapped, ", (double)weight_bytes / 0x1p30);
+    if (copied > 0)
+        printf("%.2f GiB of tables are copied, ", (double)copied / 0x1p30);
+    printf("%.2f GiB for one image under four conditions\n", (double)bytes / 0x1p30);
     printf("hash:   %s\n", tap_weights_hash(model->weights));
 out:
     tap_model_close(model);

@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "format/json.h"
-#include "format/tokenizer.h"
+#include "model/model.h"
 
 #include <string.h>
 
@@ -88,6 +88,22 @@ static tap_status put_line(const tap_tokenizer *tokenizer, const char *line,
     return TAP_OK;
 }
 
+/* Of a model directory with the words that the model's own code adds. */
+static tap_status open_tokenizer(tap_tokenizer **out, const char *path,
+                                 const tap_cli *cli, tap_error *err)
+{
+    tap_spec spec;
+    tap_error why;
+    TAP_TRY(tap_tokenizer_open(out, path, err));
+    if (!tap_file_is_directory(path))
+        return TAP_OK;
+    if (tap_spec_read(&spec, path, &why) == TAP_OK)
+        return tap_model_add_words(*out, &spec, err);
+    tap_cli_note(cli, "words that a model's own code may add are not known: %s",
+                 why.message);
+    return TAP_OK;
+}
+
 tap_status tap_cmd_tokenize(tap_cli *cli, tap_error *err)
 {
     char *path = NULL, *input = NULL;
@@ -96,7 +112,7 @@ tap_status tap_cmd_tokenize(tap_cli *cli, tap_error *err)
     tap_status status = tap_cli_model(&path, cli, 0, err);
     if (status != TAP_OK)
         return status;
-    TAP_TRY_OUT(tap_tokenizer_open(&tokenizer, path, err));
+    TAP_TRY_OUT(open_tokenizer(&tokenizer, path, cli, err));
     TAP_TRY_OUT(tap_file_read(&input, &n_bytes, "-", INPUT_LIMIT_BYTES, err));
     int64_t number = 0;
     for (size_t at = 0; at < n_bytes;) {

@@ -190,6 +190,9 @@ tap_status tap_ask(tap_answer **out, const tap_model *model,
     a->n_conditions = q->n_conditions > 0 ? q->n_conditions : 1;
     TAP_TRY_OUT(check_conditions(&needs_reg, q, err));
     TAP_TRY_OUT(tap_model_demand_decoder(model, err));
+    if (q->part_mask)
+        TAP_TRY_OUT(tap_model_demand_places(
+            model, "an answer about a part, which its mask would single out,", err));
     TAP_TRY_OUT(tap_scene_open(&a->scene, model, q->image, q->prompt, err));
     TAP_TRY_OUT(find_labels(a, model, q, err));
     TAP_TRY_OUT(find_groups(a, q, needs_reg, err));

@@ -250,7 +250,8 @@ static tap_status open_parts(tap_sweep **out, tap_experiment *experiment,
     if (tap_sweep_needs_survey(experiment))
         TAP_TRY_OUT(tap_survey_read(&sweep->survey, sweep->dataset, err));
     sweep->counts.memory_bytes = sweep->options.memory_bytes;
-    sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights);
+    sweep->counts.weight_bytes = (size_t)tap_weights_bytes(sweep->model->weights) +
+                                 tap_model_copied_bytes(sweep->model);
     TAP_TRY_OUT(tap_labels_open(&sweep->labels, sweep->model->tokenizer,
                                 &experiment->labels, err));
     TAP_TRY_OUT(tap_candidate_sets_make(&sweep->sets, &sweep->labels, &sweep->survey,

@@ -180,6 +180,7 @@ static tap_status turn(tap_model *model, int64_t d_out, int64_t d_in, tap_error 
     TAP_TRY(bind(&whole, model->weights, "projector.1.transposed", d_in, d_out, err));
     TAP_TRY(tap_alloc(&model->turned, (size_t)d_out, (size_t)d_in * sizeof(float),
                       "a projection", err));
+    model->copied_bytes += (size_t)(d_out * d_in) * sizeof(float);
     TAP_TRY(tap_alloc(&row, (size_t)d_out, sizeof *row, "a projection", err));
     for (int64_t i = 0; i < d_in; i++) {
         tap_widen(row, &whole, i * d_out, d_out);
@@ -284,6 +285,7 @@ static tap_status bind_words(tap_tensor *out, tap_model *model, void **joined,
                  n_last = (size_t)lm->n_more_words,
                  n_first = (size_t)lm->d_vocab - n_last;
     TAP_TRY(tap_alloc(joined, n_first + n_last, row, "a vocabulary", err));
+    model->copied_bytes += (n_first + n_last) * row;
     memcpy(*joined, first.bytes, n_first * row);
     memcpy((unsigned char *)*joined + n_first * row, last.bytes, n_last * row);
     *out = first;
@@ -320,6 +322,21 @@ static tap_status bind_lm(tap_model *model, tap_error *err)
     return TAP_OK;
 }
 
+size_t tap_model_copied_bytes(const tap_model *model)
+{
+    return model->copied_bytes;
+}
+
+tap_status tap_model_add_words(tap_tokenizer *tokenizer, const tap_spec *spec,
+                               tap_error *err)
+{
+    const tap_lm_spec *lm = &spec->lm;
+    for (int64_t i = 0; i < lm->n_more_words; i++)
+        TAP_TRY(tap_tokenizer_add(tokenizer, spec->more_words[i],
+                                  lm->d_vocab - lm->n_more_words + i, err));
+    return TAP_OK;
+}
+
 tap_status tap_model_open(tap_model **out, const char *directory, tap_error *err)
 {
     tap_model *model = NULL;
@@ -336,10 +353,7 @@ tap_status tap_model_open(tap_model **out, const char *directory, tap_error *err
         goto out;
     TAP_TRY_OUT(bind_lm(model, err));
     TAP_TRY_OUT(tap_tokenizer_open(&model->tokenizer, directory, err));
-    for (int64_t i = 0; i < model->spec.lm.n_more_words; i++)
-        TAP_TRY_OUT(tap_tokenizer_add(
-            model->tokenizer, model->spec.more_words[i],
-            model->spec.lm.d_vocab - model->spec.lm.n_more_words + i, err));
+    TAP_TRY_OUT(tap_model_add_words(model->tokenizer, &model->spec, err));
     if (tap_tokenizer_size(model->tokenizer) > model->spec.lm.d_vocab)
         status = TAP_FAIL(err, TAP_EFORMAT,
                           "the tokenizer has ids up to %d but the embedding table has "

@@ -59,7 +59,8 @@ struct tap_model {
     tap_affine final_norm;         /* [d_lm] */
     tap_tensor head;               /* [d_vocab][d_lm]; embed when tied */
     tap_tensor head_bias;          /* [d_vocab] or no bytes */
-    void *joined[3]; /* embed, head and head_bias where two tables are one */
+    void *joined[3];     /* embed, head and head_bias where two tables are one */
+    size_t copied_bytes; /* of turned and joined */
 };
 
 /* TAP_EUNSUPPORTED if the model is an encoder alone: it has no words. */
@@ -70,6 +71,14 @@ TAP_NODISCARD tap_status tap_model_demand_decoder(const tap_model *model,
  * them), so that `what` ("the ranks at a part's patches") has no meaning. */
 TAP_NODISCARD tap_status tap_model_demand_places(const tap_model *model,
                                                  const char *what, tap_error *err);
+
+/* Bytes beside the mapped weights: tables that are kept as copies because the file holds
+ * them in two pieces or turned. */
+size_t tap_model_copied_bytes(const tap_model *model);
+
+/* Adds the words that the model's own code adds to its tokenizer. */
+TAP_NODISCARD tap_status tap_model_add_words(tap_tokenizer *tokenizer,
+                                             const tap_spec *spec, tap_error *err);
 
 /* tap_model_open and tap_model_close are public: tapetum.h. */
 

@@ -3,7 +3,7 @@
 F=$ROOT/tests/golden/families
 I=$F/wide.png
 for family in llava-next:70 llava-next-mistral:70 llava-onevision:44 smolvlm:52 idefics3:4 \
-    phi-3-vision:27 xgen-mm:25 prismatic:16 clip:17 open_clip:10 siglip:9 \
+    phi-3-vision:27 xgen-mm:25 xgen-mm-1:25 prismatic:16 clip:17 open_clip:10 siglip:9 \
     llava-next-llama-3:70 llava-next-yi:70; do
     name=${family%:*}
     expect 0 tapetum patches "$F/$name" "$I" --mask "$F/mask.png" --json -o "$name.png" \
@@ -46,6 +46,41 @@ grep -q 'so none stands for a patch and a picture of words at patches cannot be 
 expect 0 tapetum generate "$F/xgen-mm" "$I" --prompt 'What is this?' --condition 'lm: gen <- image' \
     >answer.txt
 expect 0 tapetum check "$F/xgen-mm"
+
+# the three words that its code adds, whether the whole model is opened or its tokenizer alone
+echo '{"text": "a <image><|endofchunk|>"}' | tapetum tokenize "$F/xgen-mm" >ids 2>err
+grep -q ' 454 456$' ids || fail "$(cat ids)"
+[ ! -s err ] || fail "$(cat err)"
+echo '{"ids": [455]}' | tapetum tokenize "$F/xgen-mm" --decode >text
+grep -qx '<image placeholder>' text || fail "$(cat text)"
+mkdir alone
+cp "$F/xgen-mm/tokenizer.json" alone
+echo '{"text": "<image>"}' | tapetum tokenize alone >ids 2>err
+! grep -q 454 ids || fail "$(cat ids)"
+grep -q "words that a model's own code may add are not known: .*holds no config.json" err || fail "$(cat err)"
+
+# its two tables of words become one: 457 words of 24 numbers in bf16, twice, and a bias
+tapetum inspect "$F/xgen-mm" --json | grep -q '"copied_bytes": *44786,' || fail "copied bytes"
+grep -q 'of tables are copied' xgen-mm.txt || fail "$(cat xgen-mm.txt)"
+! grep -q 'are copied' llava-next.txt || fail "$(cat llava-next.txt)"
+
+# version 1: what the latents are depends on the question; the encoder does not see it
+grep -q 'read the first 256 tokens of the prompt too' xgen-mm-1.txt || fail "$(cat xgen-mm-1.txt)"
+for case in xgen-mm:vision.depth.2:7680:same xgen-mm:projector.out:2400:same \
+    xgen-mm-1:vision.depth.2:7680:same xgen-mm-1:projector.out:2400:other; do
+    IFS=: read -r name site n_bytes want <<X
+$case
+X
+    for question in This That; do # the numbers alone; the file says its prompt too
+        tapetum trace "$F/$name" "$I" --prompt "<image> $question?" --sites "$site" -o t.safetensors >/dev/null
+        tail -c "$n_bytes" t.safetensors >"$question.bytes"
+    done
+    cmp -s This.bytes That.bytes && found=same || found=other
+    [ "$found" = "$want" ] || fail "$name under two questions: $site is the $found"
+done
+expect 0 tapetum generate "$F/xgen-mm-1" "$I" --prompt 'What is this?' --condition 'lm: gen <- image' \
+    >answer.txt
+expect 0 tapetum check "$F/xgen-mm-1"
 
 # an encoder alone has no words
 for name in clip open_clip siglip; do

@@ -236,10 +236,10 @@ static void grouped_query_answers_are_the_reference_ones(void **state)
  * are cached, so an added row has the bits of a whole run in each of them. */
 static void every_family_adds_rows_with_the_bits_of_a_whole_run(void **state)
 {
-    static const char *const families[] = {"llava-next",      "llava-next-mistral",
-                                           "llava-onevision", "phi-3-vision",
-                                           "idefics3",        "smolvlm",
-                                           "xgen-mm",         "prismatic"};
+    static const char *const families[] = {
+        "llava-next",   "llava-next-mistral", "llava-onevision",
+        "phi-3-vision", "idefics3",           "smolvlm",
+        "xgen-mm",      "xgen-mm-1",          "prismatic"};
     static const char *const texts[] = {"", "lm: gen|question <- image"};
 
     enum { N_STEPS = 4 };

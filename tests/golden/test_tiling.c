@@ -112,6 +112,15 @@ static const struct {
       .pinpoints = {{56, 28}, {28, 56}, {56, 56}, {28, 84}, {84, 28}},
       .alpha = TAP_ALPHA_DROPPED,
       HALF}},
+    {"xgen-1",
+     {.fit = TAP_FIT_ANYRES,
+      .side_px = 28,
+      .patch_px = 7,
+      .filter = TAP_BICUBIC,
+      .n_pinpoints = 5,
+      .pinpoints = {{56, 28}, {28, 56}, {56, 56}, {28, 84}, {84, 28}},
+      .alpha = TAP_ALPHA_DROPPED,
+      CLIP}},
 };
 
 enum { N_PROCESSORS = sizeof processors / sizeof *processors };

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "image/mask.h"
 #include "model/layout.h"
+#include "model/perceiver.h"
 
 /* As the hub has them, without what does not matter here. */
 #define POINTS_336 "[[336,672],[672,336],[672,672],[1008,336],[336,1008]]"
@@ -54,10 +55,14 @@ static const struct {
      "{\"model_type\": \"xgenmm\", \"text_config\": {\"model_type\": \"phi3\", "
      "\"initial_tokenizer_len\": 32012}}",
      "{\"image_processor_type\": \"Blip3ImageProcessor\", \"size\": [384, 384]}"},
+    {"xgen-mm 1",
+     "{\"model_type\": \"blip_3\", \"text_config\": {\"model_type\": \"phi3\", "
+     "\"initial_tokenizer_len\": 32012}}",
+     "{\"image_processor_type\": \"Blip3ImageProcessor\"}"},
 };
 
-/* The last one's tokens stand for no patch. */
-enum { NEXT, ONEVISION, SMOLVLM, PHI_3, PHI_35, N_MODELS, XGEN = N_MODELS };
+/* Tokens of the last two stand for no patch. */
+enum { NEXT, ONEVISION, SMOLVLM, PHI_3, PHI_35, N_MODELS, XGEN = N_MODELS, XGEN_1 };
 
 static tap_spec spec_of(int model)
 {
@@ -111,7 +116,8 @@ static void counts_are_those_of_the_reference(void **state)
         {SMOLVLM, 512, 512, 64 * 17}, {SMOLVLM, 2000, 400, 64 * 5},
         {SMOLVLM, 100, 1000, 64 * 5}, {XGEN, 640, 480, 128 * 5},
         {XGEN, 336, 336, 128 * 3},    {XGEN, 2000, 400, 128 * 4},
-        {XGEN, 300, 900, 128 * 4},
+        {XGEN, 300, 900, 128 * 4},    {XGEN_1, 640, 480, 128 * 5},
+        {XGEN_1, 336, 336, 128 * 3},
     };
 
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -349,6 +355,56 @@ static void latents_read_runs_of_patches(void **state)
     tap_layout_clear(&layout);
 }
 
+/* Version 1 takes padding for part of the picture: every place of a group is a key. */
+static void latents_of_version_1_see_padding(void **state)
+{
+    (void)state;
+
+    enum { N = 27 * 27 };
+
+    const tap_spec specs[] = {spec_of(XGEN), spec_of(XGEN_1)};
+    tap_layout layouts[2] = {{0}};
+    tap_geometry g;
+    for (int v = 0; v < 2; v++)
+        lay_out(&layouts[v], &g, &specs[v], 640, 480);
+    assert_int_equal(layouts[1].n_groups, 5);
+    int64_t n_padding = 0;
+    for (int64_t i = 0; i < 5 * N; i++) {
+        assert_true(layouts[1].media[i] >= 0 && layouts[1].media[i] < 5 * N);
+        assert_true(layouts[0].media[i] == -1 ||
+                    layouts[0].media[i] == layouts[1].media[i]);
+        n_padding += layouts[0].media[i] == -1;
+    }
+    assert_int_equal(n_padding, 2 * 7 * 54);
+    tap_layout_clear(&layouts[0]);
+    tap_layout_clear(&layouts[1]);
+}
+
+/* What the latents read of a prompt: all image tokens as one, no answer, 256 at most. */
+static void latents_of_version_1_read_the_prompt(void **state)
+{
+    (void)state;
+
+    enum { N = 600 };
+
+    static int32_t ids[N];
+    static tap_token tokens[N];
+    tap_spec spec = spec_of(XGEN_1);
+    for (int t = 0; t < N; t++)
+        tokens[t] = (tap_token){.role = TAP_ROLE_QUESTION, .feature = -1};
+    for (int i = 0; i < 300; i++)
+        tokens[20 + i] = (tap_token){.role = TAP_ROLE_PATCH, .feature = i};
+    tap_sequence s = {.n_tok = 400, .ids = ids, .tokens = tokens};
+    assert_int_equal(tap_perceiver_text(&spec, &s), 20 + 1 + 80);
+    s.n_tok = N;
+    assert_int_equal(tap_perceiver_text(&spec, &s), 256);
+    for (int t = 390; t < N; t++)
+        tokens[t].role = TAP_ROLE_GEN;
+    assert_int_equal(tap_perceiver_text(&spec, &s), 20 + 1 + 70);
+    spec = spec_of(XGEN);
+    assert_int_equal(tap_perceiver_text(&spec, &s), 0);
+}
+
 /* A picture that no tile can show is refused in a sentence. */
 static void needles_are_refused(void **state)
 {
@@ -372,6 +428,8 @@ int main(void)
         cmocka_unit_test(the_whole_picture_is_somebodys),
         cmocka_unit_test(coverage_reaches_both_grids),
         cmocka_unit_test(latents_read_runs_of_patches),
+        cmocka_unit_test(latents_of_version_1_see_padding),
+        cmocka_unit_test(latents_of_version_1_read_the_prompt),
         cmocka_unit_test(needles_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,13 +249,19 @@ static void image_settings_become_one_of_three_fits(void **state)
 #define XGEN_TEXT                                                                      \
     "\"text_config\": {\"model_type\": \"phi3\", \"initial_tokenizer_len\": 32012}"
 
+static tap_status parse_xgen_of(tap_spec *out, const char *type, const char *more,
+                                const char *processor, tap_error *err)
+{
+    char config[512];
+    (void)snprintf(config, sizeof config, "{\"model_type\": \"%s\"%s}", type, more);
+    return tap_spec_parse(out, config, strlen(config), processor, strlen(processor),
+                          err);
+}
+
 static tap_status parse_xgen(tap_spec *out, const char *more, const char *processor,
                              tap_error *err)
 {
-    char config[512];
-    (void)snprintf(config, sizeof config, "{\"model_type\": \"xgenmm\"%s}", more);
-    return tap_spec_parse(out, config, strlen(config), processor, strlen(processor),
-                          err);
+    return parse_xgen_of(out, "xgenmm", more, processor, err);
 }
 
 static void xgen_mm_of_the_hub_is_read(void **state)
@@ -297,8 +303,7 @@ static void xgen_mm_of_the_hub_is_read(void **state)
         {", \"vision_encoder_config\": {\"model_name\": \"ViT-H-14-378-quickgelu\"}, " XGEN_TEXT,
          processor,
          "cannot use 'config.json': 'vision_encoder_config.model_name' is "
-         "'ViT-H-14-378-quickgelu', expected 'google/siglip-so400m-patch14-384' (version "
-         "1.5; version 1, with OpenCLIP's ViT-H, is not read)"},
+         "'ViT-H-14-378-quickgelu', expected 'google/siglip-so400m-patch14-384'"},
         {", \"vision_encoder_config\": {\"image_aspect_ratio\": \"pad\"}, " XGEN_TEXT,
          processor,
          "cannot use 'config.json': 'vision_encoder_config' asks for 'pad' with "
@@ -324,6 +329,85 @@ static void xgen_mm_of_the_hub_is_read(void **state)
                     TAP_OK);
         assert_string_equal(err.message, wrong[i].message);
     }
+}
+
+/* Version 1: OpenCLIP's ViT-H at 378 px, CLIP's values, five sizes whatever a file says, latents
+ * that read 256 tokens; a picture in one tile where the config says "pad". */
+static void xgen_mm_version_1_of_the_hub_is_read(void **state)
+{
+    (void)state;
+#define PROCESSOR "{\"image_processor_type\": \"Blip3ImageProcessor\""
+    tap_spec s;
+    tap_error err = {0};
+    assert_int_equal(parse_xgen_of(&s, "blip_3", ", " XGEN_TEXT,
+                                   PROCESSOR ", \"grids\": null}", &err),
+                     TAP_OK);
+    assert_string_equal(s.family, "xgen-mm");
+    const tap_stack_spec *v = &s.vision.stack;
+    assert_int_equal(v->n_blocks, 32);
+    assert_int_equal(v->d_model, 1280);
+    assert_int_equal(v->n_heads * v->d_head, 1280);
+    assert_int_equal(v->d_mlp, 5120);
+    assert_int_equal(v->act, TAP_ACT_QUICK_GELU);
+    assert_int_equal(tap_vision_rows(&s.vision), 730);
+    assert_true(s.vision.has_pre_norm && s.vision.has_post_norm && s.vision.has_cls);
+    assert_true(!s.vision.has_patch_bias && !s.vision.keeps_cls);
+    assert_int_equal(s.perceiver.n_text, 256);
+    assert_true(s.perceiver.sees_padding);
+    assert_int_equal(s.perceiver.d_mlp, 5120);
+    assert_int_equal(s.preprocess.fit, TAP_FIT_ANYRES);
+    assert_int_equal(s.preprocess.side_px, 378);
+    assert_int_equal(s.preprocess.n_pinpoints, 5);
+    assert_int_equal(s.preprocess.pinpoints[0][0], 756);
+    assert_true(fabs(s.preprocess.mean[0] - 0.48145466) < 1e-12);
+    assert_true(fabs(s.preprocess.std[2] - 0.27577711) < 1e-12);
+    assert_int_equal(
+        parse_xgen_of(
+            &s, "blip_3",
+            ", \"vision_encoder_config\": {\"image_aspect_ratio\": \"pad\", "
+            "\"anyres_patch_sampling\": false, \"force_image_size\": 364}, " XGEN_TEXT,
+            PROCESSOR ", \"size\": [364, 364], \"image_mean\": "
+                      "[0.5, 0.5, 0.5]}",
+            &err),
+        TAP_OK);
+    assert_int_equal(s.preprocess.fit, TAP_FIT_SQUASH);
+    assert_int_equal(tap_vision_rows(&s.vision), 677);
+    assert_true(fabs(s.preprocess.mean[0] - 0.5) < 1e-12);
+
+    static const struct {
+        const char *encoder, *tokenizer, *message;
+    } wrong[] = {
+        {"\"model_name\": \"ViT-L-14\"", "",
+         "cannot use 'config.json': 'vision_encoder_config.model_name' is 'ViT-L-14', "
+         "expected 'ViT-H-14-378-quickgelu'"},
+        {"\"anyres_patch_sampling\": false", "",
+         "cannot use 'config.json': 'vision_encoder_config' asks for 'anyres' without "
+         "'anyres_patch_sampling', expected 'anyres' with it or 'pad' without"},
+        {"\"image_aspect_ratio\": \"pad\"", "",
+         "cannot use 'config.json': 'vision_encoder_config' asks for 'pad' with "
+         "'anyres_patch_sampling', expected 'anyres' with it or 'pad' without"},
+        {"\"force_image_size\": 13", "",
+         "cannot read 'config.json': 'vision_encoder_config.force_image_size' is 13, "
+         "expected a whole number from 14 to 16384"},
+        {"", "\"repeat_latents\": true",
+         "cannot use 'config.json': 'vision_tokenizer_config.repeat_latents' is true, "
+         "expected false"},
+        {"\"vision_config\": {\"timm_model_name\": \"x\"}", "",
+         "cannot use 'config.json': 'vision_encoder_config.vision_config.timm_model_name' "
+         "asks for another kind of tower; expected OpenCLIP's own vision transformer"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char more[400];
+        (void)snprintf(
+            more, sizeof more,
+            ", \"vision_encoder_config\": {%s}, \"vision_tokenizer_config\": "
+            "{%s}, " XGEN_TEXT,
+            wrong[i].encoder, wrong[i].tokenizer);
+        assert_true(parse_xgen_of(&s, "blip_3", more, PROCESSOR "}", &err) != TAP_OK);
+        assert_string_equal(err.message, wrong[i].message);
+    }
+#undef PROCESSOR
 }
 
 /* Llama-3.1's own numbers: the first pairs turn as ever, the last eight times as slow. */
@@ -629,6 +713,7 @@ int main(void)
         cmocka_unit_test(questions_follow_the_decoder),
         cmocka_unit_test(the_7b_of_the_hub_is_read),
         cmocka_unit_test(xgen_mm_of_the_hub_is_read),
+        cmocka_unit_test(xgen_mm_version_1_of_the_hub_is_read),
         cmocka_unit_test(llama_3_scaling_is_read),
         cmocka_unit_test(the_13b_and_other_spellings_are_read),
         cmocka_unit_test(absent_parts_mean_the_defaults_of_their_class),
