@@ -179,7 +179,8 @@ static void run_picture(golden *g, const tap_kernels *kernels)
     tap_groups groups = {0};
     tap_plan *plans[N_CONDITIONS] = {NULL};
     const tap_plan *borrowed[N_CONDITIONS];
-    (void)snprintf(path, sizeof path, FOLDER "%s.png", g->picture);
+    const bool whole = strcmp(g->picture, "whole") == 0;
+    (void)snprintf(path, sizeof path, FOLDER "%s.png", whole ? "wide" : g->picture);
     check(tap_scene_open(&g->scene, g->model, path, prompt, &err), &err);
     check_input(g);
     const tap_group_input input = {.scene = &g->scene, .threshold = 0.5};
@@ -330,16 +331,36 @@ static void phi_3_vision_short_and_long_factors(void **state)
     run_family("phi-3-vision");
 }
 
+/* The picture in one tile, as "grids": null and (version 1) "pad" have it: one group. */
+static void run_whole(const char *family)
+{
+    golden g = {.family = family, .picture = "whole"};
+    tap_error err;
+    char path[128];
+    (void)snprintf(path, sizeof path, FOLDER "%s", family);
+    check(tap_model_open(&g.model, path, &err), &err);
+    g.model->spec.preprocess.fit = TAP_FIT_SQUASH;
+    (void)snprintf(path, sizeof path, FOLDER "%s/expected.safetensors", family);
+    check(tap_safetensors_open(&g.expected, path, &err), &err);
+    run_picture(&g, tap_kernels_cpu());
+    assert_int_equal(g.compared[3], 1);
+    assert_int_equal(g.compared[4], 1);
+    tap_safetensors_close(g.expected);
+    tap_model_close(g.model);
+}
+
 static void xgen_mm_perceiver_and_two_vocabularies(void **state)
 {
     (void)state;
     run_family("xgen-mm");
+    run_whole("xgen-mm");
 }
 
 static void xgen_mm_1_latents_that_read_the_prompt(void **state)
 {
     (void)state;
     run_family("xgen-mm-1");
+    run_whole("xgen-mm-1");
 }
 
 static void prismatic_from_a_torch_file(void **state)

@@ -195,7 +195,7 @@ def expect(name, directory, parts, prepare, image_id, n_read, has_cls, prompt, p
             for stage, value in stages.items():
                 assert torch.isfinite(value).all(), (condition, stage)
                 tail = (last, f"vision.depth.{n_read}", "lm.logits")
-                if picture == "tall" and stage not in ("lm.depth.0", "lm.logits"):
+                if picture != "wide" and stage not in ("lm.depth.0", "lm.logits"):
                     continue
                 if condition != "clean" and stage not in tail:
                     continue

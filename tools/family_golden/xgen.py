@@ -95,6 +95,8 @@ class XGen(torch.nn.Module):
         mosaic's patches row by row in runs as long as a tile."""
         n = SIDE // PATCH
         yield features[0], torch.zeros(n * n, dtype=torch.bool)
+        if not grid:
+            return
         cols, rows = grid
         at = [(r, c) for r in range(rows * n) for c in range(cols * n)]
         order = [features[1 + r // n * cols + c // n, r % n * n + c % n] for r, c in at]
@@ -160,15 +162,17 @@ def best_grid(size):
     return max(GRIDS, key=worth)  # the first of equals
 
 
-def pixels_of(image, mean=HALF, std=HALF):
-    cols, rows = best_grid(image.size)
-    page = resize_and_pad(image, (cols * SIDE, rows * SIDE))
+def pixels_of(image, mean=HALF, std=HALF, whole=False):
+    """Tiles, and columns and rows of them; `whole`: one tile and None."""
+    cols, rows = (0, 0) if whole else best_grid(image.size)
     tiles = [image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)]
-    tiles += [page.crop((c * SIDE, r * SIDE, (c + 1) * SIDE, (r + 1) * SIDE))
-              for r in range(rows) for c in range(cols)]
+    if not whole:
+        page = resize_and_pad(image, (cols * SIDE, rows * SIDE))
+        tiles += [page.crop((c * SIDE, r * SIDE, (c + 1) * SIDE, (r + 1) * SIDE))
+                  for r in range(rows) for c in range(cols)]
     x = torch.stack([torch.from_numpy(np.array(t)).permute(2, 0, 1) for t in tiles])
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (mean, std))
-    return (x.float().div(255) - mean) / std, (cols, rows)
+    return (x.float().div(255) - mean) / std, None if whole else (cols, rows)
 
 
 def names(model):
@@ -273,13 +277,14 @@ def make(directory, tok, vocab, photos, first=False):
     parts.n_rows = (SIDE // PATCH) ** 2 + first
 
     def prepare(image):
-        pixels, grid = pixels_of(image, mean, std)
+        pixels, grid = pixels_of(image, mean, std, image is whole)
         front, back = (tok.encode(t).ids for t in PROMPT.split("<image>"))
         ids = torch.tensor(front + [n_first] * (LATENTS * len(pixels)) + back)
         return ids, pixels, (ids, pixels, grid, image.size)
 
+    whole = photos["wide"].copy()  # in one tile, as "grids": null and "pad" have it
     expect("xgen-mm-1" if first else "xgen-mm", directory, parts, prepare, n_first, 2, first,
-           PROMPT, photos)
+           PROMPT, {**photos, "whole": whole})
 
 
 def make_version_1(directory, tok, vocab, photos):
