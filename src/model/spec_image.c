@@ -11,7 +11,8 @@ static const double half[3] = {0.5, 0.5, 0.5};
 enum { MAX_PX = 16384 };
 
 /* A processor, and what keys that are absent mean for it. "Fast" and "Pil" may follow the
- * name: the same settings, read by another class. */
+ * name: the same settings, read by another class. A number behind the name here tells apart
+ * two classes of one name, of which the family chooses by its `absent`. */
 typedef struct processor_class {
     const char *name;
     tap_fit fit; /* CROP: the size decides between cropping and squashing */
@@ -38,15 +39,17 @@ static const processor_class processors[] = {
     {"SmolVLMImageProcessor", TAP_FIT_SPLIT, true, 364, true, false, 1, half, half},
     {"Phi3VImageProcessor", TAP_FIT_HD, true, 336, true, false, 2, clip_mean, clip_std},
     {"Blip3ImageProcessor", TAP_FIT_ANYRES, true, 384, true, false, 3, half, half},
+    {"Blip3ImageProcessor 1", TAP_FIT_ANYRES, true, 378, true, false, 3, clip_mean,
+     clip_std},
 };
 
 static bool is_class(const char *type, const processor_class *c)
 {
-    const size_t n = strlen(c->name);
+    const size_t n = strcspn(c->name, " ");
     if (strncmp(type, c->name, n) != 0)
         return false;
-    return type[n] == '\0' || strcmp(type + n, "Fast") == 0 ||
-           strcmp(type + n, "Pil") == 0;
+    return type[n] == '\0' || strcmp(type, c->name) == 0 ||
+           strcmp(type + n, "Fast") == 0 || strcmp(type + n, "Pil") == 0;
 }
 
 static tap_status find_class(const processor_class **out, const tap_json_at *at,
@@ -55,11 +58,13 @@ static tap_status find_class(const processor_class **out, const tap_json_at *at,
     const char *older = NULL, *type = NULL;
     TAP_TRY(tap_json_text(&older, at, "feature_extractor_type", absent, err));
     TAP_TRY(tap_json_text(&type, at, "image_processor_type", older, err));
+    *out = NULL;
     for (size_t i = 0; i < sizeof processors / sizeof processors[0]; i++)
-        if (is_class(type, &processors[i])) {
+        if (is_class(type, &processors[i]) &&
+            (!*out || strcmp(processors[i].name, absent) == 0))
             *out = &processors[i];
-            return TAP_OK;
-        }
+    if (*out)
+        return TAP_OK;
     return TAP_FAIL(
         err, TAP_EUNSUPPORTED,
         "cannot use '%s': the image processor is '%.60s', expected that of "

@@ -273,30 +273,6 @@ static tap_status read_grids(tap_spec *out, const tap_spec_files *files, bool wh
     return TAP_OK;
 }
 
-/* The processor. What its file leaves out means 378 px and CLIP's values in version 1. */
-static tap_status read_processor(tap_spec *out, const tap_spec_files *files,
-                                 tap_error *err)
-{
-    tap_json_at at = files->processor;
-    json_t *settings = NULL, *absent = NULL;
-    tap_status status = TAP_OK;
-    if (is_version_1(&files->config)) {
-        absent = json_pack("{s:i, s:[f, f, f], s:[f, f, f]}", "size", 378, "image_mean",
-                           0.48145466, 0.4578275, 0.40821073, "image_std", 0.26862954,
-                           0.26130258, 0.27577711);
-        settings = json_deep_copy(at.object);
-        if (!absent || !settings || json_object_update_missing(settings, absent) != 0)
-            status = TAP_FAIL(err, TAP_ENOMEM, "no memory left to read '%s'", at.path);
-        at.object = settings;
-    }
-    if (status == TAP_OK)
-        status = tap_spec_read_image(&out->preprocess, &at, "Blip3ImageProcessor",
-                                     &out->vision, err);
-    json_decref(settings);
-    json_decref(absent);
-    return status;
-}
-
 static tap_status read_xgen(tap_spec *out, const tap_spec_files *files, tap_error *err)
 {
     bool whole = false;
@@ -308,7 +284,10 @@ static tap_status read_xgen(tap_spec *out, const tap_spec_files *files, tap_erro
     out->d_projector_in = out->vision.stack.d_model;
     out->d_projector_out = out->lm.stack.d_model;
     out->lay_out = lay_out;
-    TAP_TRY(read_processor(out, files, err));
+    TAP_TRY(tap_spec_read_image(&out->preprocess, &files->processor,
+                                is_version_1(&files->config) ? "Blip3ImageProcessor 1"
+                                                             : "Blip3ImageProcessor",
+                                &out->vision, err));
     out->preprocess.alpha = TAP_ALPHA_DROPPED;
     TAP_TRY(tap_spec_demand_fit(&out->preprocess, TAP_FIT_ANYRES, TAP_FIT_ANYRES,
                                 &files->processor, err));

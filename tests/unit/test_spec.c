@@ -340,7 +340,8 @@ static void xgen_mm_version_1_of_the_hub_is_read(void **state)
     tap_spec s;
     tap_error err = {0};
     assert_int_equal(parse_xgen_of(&s, "blip_3", ", " XGEN_TEXT,
-                                   PROCESSOR ", \"grids\": null}", &err),
+                                   PROCESSOR ", \"grids\": null, \"image_mean\": null}",
+                                   &err),
                      TAP_OK);
     assert_string_equal(s.family, "xgen-mm");
     const tap_stack_spec *v = &s.vision.stack;
