@@ -127,7 +127,7 @@ static void score(float *scores, float *packed, const tap_loops *loops, const fl
                      (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows), a->d_head);
     assert(a->d_head <= TAP_GEMM_DEPTH);
     tap_gemm_macro(g, scores, a->n_k, packed, panel, n_rows, keys,
-                   (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false);
+                   (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false, NULL);
     for (int64_t r = 0; r < n_rows; r++) {
         float *row = scores + r * a->n_k;
         const int64_t end = a->causal ? tap_attend_row(a, first + r) + 1 : a->n_k;
@@ -292,7 +292,8 @@ static void mix(const bench *b, const tap_loops *loops, const tap_attend_args *a
                          a->n_k, (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows),
                          depth);
         tap_gemm_macro(g, z, a->stride_z, b->rows, panel, n_rows, b->values + k * width,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_words, a->d_head, depth, k > 0);
+                       (int64_t)TAP_GEMM_DEPTH * g->n_words, a->d_head, depth, k > 0,
+                       NULL);
     }
 }
 

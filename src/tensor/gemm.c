@@ -17,7 +17,7 @@ static int64_t round_up(int64_t n, int64_t step)
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
-                    int64_t n_slots, bool add)
+                    int64_t n_slots, bool add, const float *bias)
 {
     float edge[TAP_GEMM_MAX_ROWS * TAP_GEMM_MAX_WORDS];
     const int mr = isa->n_rows, nr = isa->n_words;
@@ -27,6 +27,9 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
         for (int64_t j = 0; j < n_words; j += nr, panel += stride_words) {
             const int64_t n = smaller(nr, n_words - j);
             float *c = y + r * stride_y + j;
+            for (int64_t i = 0; i < m; i++) /* lines of y come while the block runs */
+                for (int64_t k = 0; k < n; k += 16)
+                    __builtin_prefetch(c + i * stride_y + k, 1);
             if (n == nr || 2 * n == nr) {
                 isa->block(c, stride_y, rows, panel, n_slots, add, (int)m, (int)n);
                 continue;
@@ -37,6 +40,9 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     c[i * stride_y + k] =
                         add ? c[i * stride_y + k] + edge[i * nr + k] : edge[i * nr + k];
         }
+        for (int64_t i = r; bias && i < r + m; i++)
+            for (int64_t j = 0; j < n_words; j++)
+                y[i * stride_y + j] += bias[j];
     }
 }
 
@@ -72,6 +78,9 @@ static void run_tile(const product *p, float *words, int64_t chunk, int64_t chun
     const int64_t n = smaller(TAP_GEMM_TILE, p->n_out - first);
     const size_t element = tap_dtype_bytes(p->w->dtype);
     const unsigned char *w = p->w->bytes;
+    float bias[TAP_GEMM_TILE];
+    if (p->bias)
+        tap_widen(bias, p->bias, first, n);
     for (int64_t k = 0; k < chunk_depth; k += step) {
         const int64_t depth = smaller(step, chunk_depth - k);
         for (int64_t j = 0; j < n; j += nr)
@@ -79,20 +88,11 @@ static void run_tile(const product *p, float *words, int64_t chunk, int64_t chun
                 words + j * TAP_GEMM_DEPTH,
                 w + (size_t)((first + j) * p->n_in + chunk + k) * element, p->w->dtype,
                 p->n_in * (int64_t)element, (int)smaller(nr, n - j), depth);
-        tap_gemm_macro(p->isa, p->y + first, p->stride_y,
-                       p->packed + k / step * p->block_floats,
-                       (int64_t)TAP_GEMM_DEPTH * p->isa->n_rows, p->n_rows, words,
-                       (int64_t)TAP_GEMM_DEPTH * nr, n, tap_gemm_slots(p->isa, depth),
-                       chunk + k > 0);
-    }
-    if (!p->bias || chunk + chunk_depth < p->n_in)
-        return;
-    float bias[TAP_GEMM_TILE];
-    tap_widen(bias, p->bias, first, n);
-    for (int64_t r = 0; r < p->n_rows; r++) {
-        float *y = p->y + r * p->stride_y + first;
-        for (int64_t j = 0; j < n; j++)
-            y[j] += bias[j];
+        tap_gemm_macro(
+            p->isa, p->y + first, p->stride_y, p->packed + k / step * p->block_floats,
+            (int64_t)TAP_GEMM_DEPTH * p->isa->n_rows, p->n_rows, words,
+            (int64_t)TAP_GEMM_DEPTH * nr, n, tap_gemm_slots(p->isa, depth),
+            chunk + k > 0, p->bias && chunk + k + depth == p->n_in ? bias : NULL);
     }
 }
 

@@ -18,6 +18,7 @@ enum {
     TAP_GEMM_DEPTH = 384,  /* slots summed in registers before they meet memory */
     TAP_GEMM_TILE = 128,   /* output features that a thread owns at a time */
     TAP_GEMM_CHUNK = 3072, /* slots packed at a time: blocks of DEPTH */
+    TAP_GEMM_AHEAD = 384,  /* floats of packed rows that are asked for ahead */
     TAP_GEMM_MAX_ROWS = 12,
     TAP_GEMM_MAX_WORDS = 32
 };
@@ -53,11 +54,12 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                      const tap_workspace *work);
 
 /* y = or += the product of packed rows and packed words over one block of slots, for
- * n_rows rows and n_words words; edges go through a small block on the stack. */
+ * n_rows rows and n_words words; then, unless it is NULL, += bias [n_words]. Edges go
+ * through a small block on the stack. */
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
-                    int64_t n_slots, bool add);
+                    int64_t n_slots, bool add, const float *bias);
 
 /* Slots for so many terms. */
 static inline int64_t tap_gemm_slots(const tap_gemm_isa *isa, int64_t depth)

@@ -1,7 +1,7 @@
 /* The product's inner loop for processors with AVX-512: 12 rows x 32 words. */
 #if defined(__x86_64__)
 
-#    include "tensor/gemm_x86.h"
+#    include "tensor/gemm_avx512.h"
 
 enum { MR = 12, NR = 32 };
 
@@ -16,6 +16,7 @@ static inline __attribute__((always_inline)) void run(float *c, int64_t stride_c
     for (int r = 0; r < M; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
     for (int64_t k = 0; k < depth; k++, a += MR, b += NR) {
+        _mm_prefetch((const char *)(a + TAP_GEMM_AHEAD), _MM_HINT_T0);
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = N == 2 ? _mm512_loadu_ps(b + 16) : b0;
 #    pragma GCC unroll 12
@@ -60,13 +61,26 @@ static void block(float *c, int64_t stride_c, const float *a, const float *b,
 static void pack_words(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,
                        int n_valid, int64_t depth)
 {
-    pack_words_x86(b, NR, w, dtype, stride_bytes, n_valid, depth);
+    const unsigned char *bytes = w;
+    for (int j = 0; j < NR; j += 16, bytes += 16 * stride_bytes) {
+        if (dtype == TAP_F32)
+            pack_16(b + j, NR, bytes, stride_bytes, n_valid - j, depth);
+        else
+            pack_16_halves(b + j, NR, bytes, dtype, stride_bytes, n_valid - j, depth);
+    }
 }
 
 static void pack_rows(float *a, const float *x, int64_t stride_x, int n_valid,
                       int64_t depth)
 {
-    pack_rows_x86(a, MR, x, stride_x, n_valid, depth);
+    for (int64_t k = 0; k < depth; k += 16) {
+        const __mmask16 some = first_16(depth - k);
+        __m512 r[16];
+#    pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = _mm512_maskz_loadu_ps(i < n_valid ? some : 0, x + i * stride_x + k);
+        put_12(a, r, k, depth);
+    }
 }
 
 const tap_gemm_isa tap_gemm_avx512 = {.n_rows = MR,

@@ -6,7 +6,7 @@
  * the instructions they need themselves; the file is otherwise one of AVX-512. */
 #if defined(__x86_64__)
 
-#    include "tensor/gemm_x86.h"
+#    include "tensor/gemm_avx512.h"
 
 #    include <assert.h>
 
@@ -24,6 +24,7 @@ run(float *c, int64_t stride_c, const float *a, const float *b, int64_t n_slots,
     for (int r = 0; r < M; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
     for (int64_t k = 0; k < n_slots; k++, a += MR, b += NR) {
+        _mm_prefetch((const char *)(a + TAP_GEMM_AHEAD), _MM_HINT_T0);
         const __m512bh b0 = (__m512bh)_mm512_loadu_ps(b);
         const __m512bh b1 = N == 2 ? (__m512bh)_mm512_loadu_ps(b + 16) : b0;
 #    pragma GCC unroll 12
@@ -61,56 +62,55 @@ BF16 static void block(float *c, int64_t stride_c, const float *a, const float *
         run(c, stride_c, a, b, n_slots, add, m, MR, 2);
 }
 
-/* to [tap_gemm_slots of depth] = depth numbers, rounded; an odd end is filled with 0. */
-BF16 static void narrow(float *to, const float *from, int64_t depth)
+/* 16 slots of at most `left` numbers, rounded; what is missing counts as 0. */
+BF16 static inline __m512 narrow(const float *from, int64_t left)
 {
-    int64_t k = 0;
-    for (; k + 16 <= depth; k += 16)
-        _mm256_storeu_ps(to + k / 2,
-                         (__m256)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + k)));
-    if (k < depth) {
-        const __mmask16 rest = (__mmask16)((1U << (depth - k)) - 1U);
-        float last[8];
-        _mm256_storeu_ps(
-            last, (__m256)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from + k)));
-        memcpy(to + k / 2, last, (size_t)((depth - k + 1) / 2) * sizeof *to);
+    const __m512 low = _mm512_maskz_loadu_ps(first_16(left), from);
+    const __m512 high = _mm512_maskz_loadu_ps(first_16(left - 16), from + 16);
+    return (__m512)_mm512_cvtne2ps_pbh(high, low);
+}
+
+BF16 static void pack_rows(float *a, const float *x, int64_t stride_x, int n_valid,
+                           int64_t depth)
+{
+    for (int64_t k = 0; k < depth; k += 32) {
+        __m512 r[16];
+#    pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = i < n_valid ? narrow(x + i * stride_x + k, depth - k)
+                               : _mm512_setzero_ps();
+        put_12(a, r, k / 2, (depth + 1) / 2);
     }
 }
 
-static void pack_rows(float *a, const float *x, int64_t stride_x, int n_valid,
-                      int64_t depth)
+/* Words that are not whole pairs of bf16 in memory are made so first, 16 at a time. */
+BF16 static void pack_narrowed(float *b, const unsigned char *w, tap_dtype dtype,
+                               int64_t stride_bytes, int n_valid, int64_t depth)
 {
-    float pairs[MR][TAP_GEMM_DEPTH];
-    assert(depth <= STEP);
-    for (int r = 0; r < n_valid; r++)
-        narrow(pairs[r], x + r * stride_x, depth);
-    pack_rows_x86(a, MR, pairs[0], TAP_GEMM_DEPTH, n_valid, (depth + 1) / 2);
-}
-
-/* Words that are not whole pairs of bf16 in memory are made so first, 8 at a time. */
-static void pack_narrowed(float *b, const unsigned char *w, tap_dtype dtype,
-                          int64_t stride_bytes, int n_valid, int64_t depth)
-{
-    float pairs[8][TAP_GEMM_DEPTH], wide[STEP];
-    for (int j = 0; j < NR; j += 8) {
-        for (int i = j; i < j + 8 && i < n_valid; i++) {
+    float pairs[16][TAP_GEMM_DEPTH], wide[STEP];
+    for (int j = 0; j < NR; j += 16) {
+        for (int i = j; i < j + 16 && i < n_valid; i++) {
             const tap_tensor row = {.bytes = w + i * stride_bytes, .dtype = dtype};
             tap_widen(wide, &row, 0, depth);
-            narrow(pairs[i - j], wide, depth);
+            for (int64_t k = 0; k < depth; k += 32)
+                _mm512_storeu_ps(pairs[i - j] + k / 2, narrow(wide + k, depth - k));
         }
-        pack_8_words(b + j, NR, (const unsigned char *)pairs, TAP_F32, sizeof pairs[0],
-                     n_valid - j, (depth + 1) / 2);
+        pack_16(b + j, NR, (const unsigned char *)pairs, sizeof pairs[0], n_valid - j,
+                (depth + 1) / 2);
     }
 }
 
 static void pack_words(float *b, const void *w, tap_dtype dtype, int64_t stride_bytes,
                        int n_valid, int64_t depth)
 {
+    const unsigned char *bytes = w;
     assert(depth <= STEP);
-    if (dtype == TAP_BF16 && depth % 2 == 0)
-        pack_words_x86(b, NR, w, TAP_F32, stride_bytes, n_valid, depth / 2);
-    else
+    if (dtype != TAP_BF16 || depth % 2 != 0) {
         pack_narrowed(b, w, dtype, stride_bytes, n_valid, depth);
+        return;
+    }
+    for (int j = 0; j < NR; j += 16, bytes += 16 * stride_bytes)
+        pack_16(b + j, NR, bytes, stride_bytes, n_valid - j, depth / 2);
 }
 
 const tap_gemm_isa tap_gemm_avx512bf16 = {.n_rows = MR,

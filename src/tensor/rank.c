@@ -125,7 +125,7 @@ static void product(const job *b, const place *own, const int32_t *ids, int64_t 
         tap_gemm_macro(g, own->tile, TAP_GEMM_TILE, b->packed + k / step * block,
                        (int64_t)TAP_GEMM_DEPTH * g->n_rows, b->n_rows, own->words,
                        (int64_t)TAP_GEMM_DEPTH * g->n_words, n,
-                       tap_gemm_slots(g, depth), k > 0);
+                       tap_gemm_slots(g, depth), k > 0, NULL);
     }
 }
 
