@@ -40,6 +40,7 @@ typedef struct bench {
     const tap_kernels *kernels;
     int n_threads;
     int64_t *part_rows, n_part_rows;
+    tap_arena *arena; /* memory of the runs, kept as a sweep keeps it */
 } bench;
 
 static double now_s(void)
@@ -148,7 +149,8 @@ static tap_status forward(double *flop, const bench *b, tap_error *err)
     float logit = 0.0F;
     tap_receipts receipts = {0};
     const tap_sink sink = {.owner = &logit, .wanted = &wanted, .put = put_logits};
-    const tap_run_options options = {.kernels = b->kernels, .n_threads = b->n_threads};
+    const tap_run_options options = {
+        .kernels = b->kernels, .n_threads = b->n_threads, .arena = b->arena};
     TAP_TRY(tap_run(&receipts, b->model, &item, 1, 1, &options, &sink, err));
     *flop = receipts.flop_done;
     tap_receipts_clear(&receipts);
@@ -252,7 +254,8 @@ static tap_status opi(totals *out, const bench *b, int n_conditions, int n_image
     memset(&wanted, 0, sizeof wanted);
     tap_lens_want(&wanted, lens);
     const tap_sink sink = {.owner = lens, .wanted = &wanted, .put = put_lens};
-    const tap_run_options options = {.kernels = b->kernels, .n_threads = b->n_threads};
+    const tap_run_options options = {
+        .kernels = b->kernels, .n_threads = b->n_threads, .arena = b->arena};
     TAP_TRY_OUT(tap_run(&receipts, b->model, items, n_images, n_conditions, &options,
                         &sink, err));
     tap_lens_flush(lens);
@@ -429,7 +432,10 @@ static tap_status run_line(const bench *b, char *line, tap_error *err)
 int main(int argc, char **argv)
 {
     tap_error err;
-    bench b = {.kernels = tap_kernels_cpu(), .n_threads = omp_get_num_procs()};
+    tap_arena arena = {0};
+    bench b = {.kernels = tap_kernels_cpu(),
+               .n_threads = omp_get_num_procs(),
+               .arena = &arena};
     if (argc < 2 || argc > 4) {
         (void)fprintf(stderr, "usage: bench_job MODEL [f32|bf16] [threads]\n");
         return 2;
@@ -453,6 +459,7 @@ int main(int argc, char **argv)
     tap_groups_clear(&b.groups);
     tap_scene_clear(&b.scene);
     tap_free(b.part_rows);
+    tap_arena_clear(&arena);
     tap_model_close(b.model);
     return status != TAP_OK;
 }

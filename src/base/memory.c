@@ -182,7 +182,25 @@ tap_status tap_arena_init(tap_arena *arena, size_t capacity_bytes, const char *w
     if (!base)
         return TAP_FAIL(err, TAP_ENOMEM, "cannot get %zu bytes of memory for %s",
                         capacity_bytes, what);
-    *arena = (tap_arena){.base = base, .capacity_bytes = capacity_bytes};
+    *arena = (tap_arena){.base = base, .capacity_bytes = capacity_bytes,
+                         .reserved_bytes = capacity_bytes};
+    return TAP_OK;
+}
+
+tap_status tap_arena_renew(tap_arena *arena, size_t capacity_bytes, const char *what,
+                           tap_error *err)
+{
+    if (arena->reserved_bytes < capacity_bytes) {
+        tap_arena_clear(arena);
+        return tap_arena_init(arena, capacity_bytes, what, err);
+    }
+#ifdef MADV_HUGEPAGE
+    const size_t kept = (capacity_bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+    if (arena->reserved_bytes >= 2 * HUGE_BYTES && kept < arena->reserved_bytes)
+        (void)madvise(arena->base + kept, arena->reserved_bytes - kept, MADV_DONTNEED);
+#endif
+    arena->used_bytes = 0;
+    arena->capacity_bytes = capacity_bytes;
     return TAP_OK;
 }
 

@@ -49,10 +49,15 @@ void tap_buffer_clear(tap_buffer *buffer);
 typedef struct tap_arena {
     unsigned char *base;
     size_t used_bytes, capacity_bytes, peak_bytes;
+    size_t reserved_bytes; /* at base */
 } tap_arena;
 
 TAP_NODISCARD tap_status tap_arena_init(tap_arena *arena, size_t capacity_bytes,
                                         const char *what, tap_error *err);
+/* Makes an arena of `capacity_bytes` with nothing in it: the one that is there, with its
+ * pages, where it is large enough; pages beyond the capacity are given back. */
+TAP_NODISCARD tap_status tap_arena_renew(tap_arena *arena, size_t capacity_bytes,
+                                         const char *what, tap_error *err);
 /* Memory for n items, aligned to 64 bytes, contents undefined. TAP_ENOMEM with need and
  * have when it does not fit. */
 TAP_NODISCARD tap_status tap_arena_take(void *out, tap_arena *arena, size_t n,

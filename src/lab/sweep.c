@@ -295,6 +295,7 @@ void tap_sweep_close(tap_sweep *sweep)
     if (!sweep)
         return;
     tap_store_close(sweep->store);
+    tap_arena_clear(&sweep->arena);
     for (int64_t c = 0; c < sweep->n_conditions; c++) {
         tap_condition_free(sweep->conditions[c]);
         tap_free(sweep->texts[c]);

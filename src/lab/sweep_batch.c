@@ -234,6 +234,7 @@ tap_status tap_sweep_batch_run(tap_sweep_batch *b, tap_sweep *sweep, tap_error *
     if (!in.watches)
         TAP_TRY_OUT(tap_source_open(&b->source, &in.source, err));
     const tap_sink sink = {.owner = b, .wanted = &in.wanted, .put = put_state};
+    in.options.arena = &sweep->arena;
     TAP_TRY_OUT(tap_run(&b->receipts, sweep->model, in.items, b->n_runs, b->n_plans,
                         &in.options, &sink, err));
     tap_lens_flush(b->lens);

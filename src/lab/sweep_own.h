@@ -28,6 +28,7 @@ struct tap_sweep {
     int32_t *depths;
     size_t n_depths;
     int64_t next; /* image to look at next */
+    tap_arena arena; /* of the runs, one after the other */
     tap_sweep_counts counts;
 };
 

@@ -629,7 +629,11 @@ static tap_status run_stages(tap_job *job, const outline *o, tap_error *err)
 {
     const size_t row_bytes = (size_t)job->model->spec.d_projector_out * sizeof(float);
     float *projected = NULL;
-    TAP_TRY(tap_arena_init(&job->arena, o->cost.bytes, "the states of a run", err));
+    tap_arena *kept = job->options->arena;
+    TAP_TRY(tap_arena_renew(kept ? kept : &job->arena, o->cost.bytes,
+                            "the states of a run", err));
+    if (kept)
+        job->arena = *kept;
     TAP_TRY(tap_arena_take(&job->work.scratch, &job->arena, o->scratch_bytes, 1, err));
     job->work.scratch_bytes = o->scratch_bytes;
     if (o->stages >= 2)
@@ -723,7 +727,8 @@ out:
     tap_free(job.conditions);
     tap_job_needs_clear(&job);
     tap_job_lanes_clear(&job);
-    tap_arena_clear(&job.arena);
+    if (!options->arena)
+        tap_arena_clear(&job.arena);
     if (status == TAP_OK && receipts)
         *receipts = taken;
     else

@@ -79,6 +79,8 @@ typedef struct tap_run_options {
     bool all_logits;            /* lm.logits for every row, else the last row alone */
     const tap_later_rows *later; /* [n_later] filled on the way; NULL: none */
     int64_t n_later;
+    struct tap_arena *arena; /* kept from one run to the next, with its pages; NULL: the
+                                run has its own */
     bool share_nothing; /* every condition computed on its own, for comparison */
 } tap_run_options;
 
