@@ -66,18 +66,6 @@ void tap_lm_rope(tap_pass *pass, const tap_span *spans)
     }
 }
 
-/* Queries of the rows that are needed alone, one after the other. */
-static void project_queries(tap_pass *p, const tap_block_weights *w)
-{
-    const int64_t d = p->spec->d_model;
-    for (int64_t i = 0; i < p->n_queries; i++)
-        memcpy(p->out + i * d, p->normed + p->query_rows[i] * d,
-               (size_t)d * sizeof *p->out);
-    p->job->kernels->linear(p->q, (int64_t)p->spec->n_heads * p->spec->d_head, p->out,
-                            d, p->n_queries, &w->q.weight, tap_affine_bias(&w->q),
-                            &p->job->work);
-}
-
 static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 {
     const tap_kernels *k = p->job->kernels;
@@ -89,17 +77,13 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 
     k->rms_norm(p->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    k->linear(p->k, d_kv, p->normed, d, n, &w->k.weight, tap_affine_bias(&w->k), work);
+    tap_pass_keys(p, &w->k);
     k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
     tap_lm_rope(p, p->spans);
     k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
-    if (p->query_rows) {
-        project_queries(p, w);
+    tap_pass_queries(p, &w->q);
+    if (p->query_rows)
         tap_lm_rope(p, p->query_spans);
-    } else {
-        k->linear(p->q, d_q, p->normed, d, n, &w->q.weight, tap_affine_bias(&w->q),
-                  work);
-    }
     k->rope(p->q, d_q, p->query_rows ? p->n_queries : n, s->n_heads, s->d_head, p->cos,
             p->sin, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d_q, err));

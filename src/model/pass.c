@@ -202,6 +202,28 @@ static tap_status flush(const tap_pass *pass, int block, tap_error *err)
     return TAP_OK;
 }
 
+/* Whether nobody needs an origin's queries and keys: none is looked at, and in each of its
+ * children every row attends to one key alone. */
+static bool is_unscored(const tap_job *job, tap_stack stack, const tap_origin *origin,
+                        const tap_level *to, int block)
+{
+    static const tap_site shown[] = {TAP_SITE_Q, TAP_SITE_K, TAP_SITE_SCORES,
+                                     TAP_SITE_PATTERN};
+    if (job->edits || job->options->skip_nothing || TAP_PLANTED(TAP_BUG_MASK_IGNORED))
+        return false;
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (tap_sink_wants(job->sink, shown[i], stack, block))
+            return false;
+    for (int64_t c = 0; c < origin->n_children; c++) {
+        const tap_node *node = &to->nodes[origin->first_child + c];
+        const tap_block_plan *plan =
+            plan_of(job, stack, block, to->lanes + node->first_lane);
+        if (tap_job_scores(origin->queries, stack, plan ? plan->edges : NULL))
+            return false;
+    }
+    return true;
+}
+
 tap_status tap_job_origins(tap_origin *out, int64_t *n, const tap_job *job,
                            tap_stack stack, const tap_tree *tree, int block,
                            tap_error *err)
@@ -232,6 +254,7 @@ tap_status tap_job_origins(tap_origin *out, int64_t *n, const tap_job *job,
                               block, err));
         TAP_TRY(tap_job_needs(&out[i].queries, job, stack, out[i].lanes, out[i].n_lanes,
                               block + 1, err));
+        out[i].unscored = is_unscored(job, stack, &out[i], to, block);
     }
     return TAP_OK;
 }
@@ -252,6 +275,33 @@ static void copy_rows(float *to, const tap_row_set *set, const float *x,
     }
     for (int64_t r = 0; r < set->n; r++)
         memcpy(to + r * d, x + row_in(from, set->rows[r]) * d, (size_t)d * sizeof *to);
+}
+
+void tap_pass_queries(tap_pass *pass, const tap_affine *w)
+{
+    const int64_t d = pass->spec->d_model, d_q = w->weight.shape[0];
+    const int64_t n = pass->query_rows ? pass->n_queries : pass->n_rows;
+    const float *x = pass->normed;
+    if (pass->unscored) {
+        memset(pass->q, 0, (size_t)(n * d_q) * sizeof *pass->q);
+        return;
+    }
+    for (int64_t i = 0; pass->query_rows && i < n; i++)
+        memcpy(pass->out + i * d, x + pass->query_rows[i] * d, (size_t)d * sizeof *x);
+    if (pass->query_rows)
+        x = pass->out;
+    pass->job->kernels->linear(pass->q, d_q, x, d, n, &w->weight, tap_affine_bias(w),
+                               &pass->job->work);
+}
+
+void tap_pass_keys(tap_pass *pass, const tap_affine *w)
+{
+    const int64_t d = pass->spec->d_model, d_kv = w->weight.shape[0];
+    if (!pass->unscored)
+        pass->job->kernels->linear(pass->k, d_kv, pass->normed, d, pass->n_rows,
+                                   &w->weight, tap_affine_bias(w), &pass->job->work);
+    else
+        memset(pass->k, 0, (size_t)(pass->n_rows * d_kv) * sizeof *pass->k);
 }
 
 static void set_spans(tap_pass *pass, tap_span *spans, int64_t n)
@@ -377,8 +427,9 @@ static tap_status attend(tap_pass *pass, frame *f, int64_t first, tap_error *err
             .n_kv_heads = s->n_kv_heads,
             .d_head = s->d_head,
             .causal = pass->stack == TAP_LM,
-            .segment =
-                pass->stack == TAP_LM ? 0 : tap_vision_rows(&job->model->spec.vision),
+            .segment = pass->stack == TAP_LM || keys->rows || span->needs->rows
+                           ? 0
+                           : tap_vision_rows(&job->model->spec.vision),
             .scale = (float)(1.0 / sqrt((double)s->d_head)),
             .q = move_queries(pass, span, origin),
             .k = pass->k + origin->row * d_kv,
@@ -483,6 +534,7 @@ static tap_status run_group(tap_pass *pass, frame *f, const tap_block_halves *ha
         row += o->needs->n;
     }
     set_spans(pass, f->spans, n);
+    pass->unscored = origins->unscored;
     find_queries(pass, f, origins, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_RESID_PRE, x, d, err));
     TAP_TRY(halves->project(pass, x, err));
@@ -532,7 +584,7 @@ static tap_status run_block(tap_pass *pass, frame *f, const tap_block_halves *ha
             const tap_origin *next = o + m;
             /* rows that are read in place must stand side by side */
             const bool apart =
-                in_place(next, parents) != stay ||
+                in_place(next, parents) != stay || next->unscored != o->unscored ||
                 (stay && parents[next->parent].row != parents[o->parent].row + rows);
             if (apart || rows + next->needs->n > pass->group_rows)
                 break;

@@ -88,6 +88,7 @@ typedef struct tap_pass {
     const tap_span *query_spans; /* [n_spans] their rows in q; NULL: all rows */
     const int64_t *query_rows;   /* [n_queries] rows of the group */
     int64_t n_queries;
+    bool unscored;    /* of the group in hand: see tap_origin */
     float *cos, *sin; /* [group_rows][d_head / 2], decoder only */
     /* scratch, each [group_rows][...] */
     float *normed;           /* d_model */
@@ -106,7 +107,7 @@ typedef struct tap_pass {
 
 /* The two halves of a block; each stack has its own pair.
  * project: x [n_rows][d] = resid_pre of the group -> q, k, v of the pass; q of the
- *          query_rows alone where there are such.
+ *          query_rows alone where there are such; q = k = 0 where no scores are needed.
  * finish:  z of the pass, x [n_rows][d] = resid_pre on entry, resid_post on return; that
  *          site is fired by tap_pass_run. */
 typedef struct tap_block_halves {
@@ -128,6 +129,11 @@ TAP_NODISCARD tap_status tap_job_needs(const tap_row_set **out, const tap_job *j
                                        tap_stack stack, const int64_t *lanes,
                                        int64_t n_lanes, int depth, tap_error *err);
 
+/* Whether scores decide anything for these query rows: false where each of them may attend
+ * to one key in every head, and nothing else is asked. */
+bool tap_job_scores(const tap_row_set *queries, tap_stack stack,
+                    const tap_edges *edges);
+
 /* A state entering a block, with the children that share its queries and keys. */
 typedef struct tap_origin {
     int64_t item, parent; /* node one depth up */
@@ -136,6 +142,7 @@ typedef struct tap_origin {
     int64_t n_lanes;
     const tap_row_set *needs, *queries; /* rows that enter, rows that leave */
     bool edited;        /* an edit before attention gives it rows of its own */
+    bool unscored;      /* its queries and keys decide nothing: they are left out */
     int64_t row, query; /* where its rows, and those of q, begin in the group in hand */
 } tap_origin;
 
@@ -161,6 +168,11 @@ TAP_NODISCARD tap_status tap_pass_put_pixels(tap_pass *pass, const tap_span *spa
  * the largest level, *spare is another; on return *states holds the last level. */
 TAP_NODISCARD tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves,
                                       float **states, float **spare, tap_error *err);
+
+/* Projections of the group's normed rows: q of those that are asked as queries, and k; 0
+ * where no scores are needed. pass->out is scratch. */
+void tap_pass_queries(tap_pass *pass, const tap_affine *w);
+void tap_pass_keys(tap_pass *pass, const tap_affine *w);
 
 /* Scratch of a pass from the job's arena. */
 TAP_NODISCARD tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,

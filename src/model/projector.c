@@ -85,8 +85,9 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
     tap_job *job = pass->job;
     const tap_model *m = job->model;
     const tap_vision_spec *v = &m->spec.vision;
-    const int64_t d = v->stack.d_model, n_tile = tap_vision_rows(v),
-                  n_keep = tap_vision_features(v), n_tiles = span->n_rows / n_tile;
+    const int64_t d = v->stack.d_model, n_keep = tap_vision_features(v),
+                  n_tiles = job->items[span->item].pixels->n_tiles,
+                  n_tile = span->n_rows / n_tiles; /* with the class token or without */
     *n = n_tiles * n_keep;
     TAP_TRY(
         tap_arena_take(out, &job->arena, (size_t)*n, (size_t)d * sizeof **out, err));
@@ -96,7 +97,7 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
     if (v->has_post_norm)
         job->kernels->layer_norm(*out, *out, *n, d, &m->post_norm.weight,
                                  &m->post_norm.bias, v->stack.norm_eps, &job->work);
-    tap_pass_single(pass, span, *n); /* a row is a feature now, not a vision token */
+    tap_pass_single(pass, span, *n);
     return tap_pass_at(pass, TAP_SITE_FEATURES, *out, d, err);
 }
 
@@ -115,7 +116,9 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     float *in = NULL, *merged = NULL, *gathered = NULL, *hidden = NULL, *mapped = out;
     float *latents = NULL;
     int64_t n = 0;
-    TAP_TRY(take_features(&in, pass, state, span, &n, err));
+    tap_span features = *span; /* rows are features from here on, not vision tokens */
+    features.needs = NULL;
+    TAP_TRY(take_features(&in, pass, state, &features, &n, err));
     if (spec->merge > 1) {
         const int64_t side = tap_vision_side(&spec->vision);
         TAP_TRY(tap_arena_take(&merged, &job->arena, (size_t)layout->n_merged, row_in,
@@ -141,7 +144,7 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
         TAP_TRY(tap_arena_take(&mapped, &job->arena, (size_t)n, row_out, err));
     }
     TAP_TRY(tap_arena_take(&hidden, &job->arena, (size_t)n, row_out, err));
-    tap_pass_single(pass, span, n);
+    tap_pass_single(pass, &features, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_IN, in, d_in, err));
     run_maps(pass, mapped, in, hidden, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_OUT, mapped, d_out, err));

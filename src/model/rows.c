@@ -1,11 +1,14 @@
 /* Which rows of which states must be computed?
  *
- * HOW IT WORKS. The decoder is causal and its edges are known before it runs, so the
- * question is answered backwards. After the last block a lane needs the rows that are read.
- * A row that leaves a block needs itself on entry, and every row that one of its heads may
- * attend to: those not after it, less those whose edge is cut in every head. What edits
- * write and read, and what other runs take from this one, is needed too. Most lanes need
- * one of a few sets, so equal sets of an item are kept once. */
+ * HOW IT WORKS. Edges are known before a stack runs, so the question is answered backwards.
+ * After the last block a lane needs the rows that are read. A row that leaves a block needs
+ * itself on entry, and every row that one of its heads may attend to: those that the causal
+ * mask allows, less those whose edge is cut in every head. What edits write and read, and
+ * what other runs take from this one, is needed too. Most lanes need one of a few sets, so
+ * equal sets of an item are kept once.
+ *
+ * In the encoder every patch is read, so only its class token can be out of reach: where
+ * patches are cut off from it up to the last block, and nobody looks into the encoder. */
 #include "model/pass.h"
 
 #include <assert.h>
@@ -21,9 +24,8 @@ typedef struct entry {
 } entry;
 
 struct tap_needs {
-    entry **sets;             /* [n_items] of decoder rows */
-    tap_row_set *vision;      /* [n_items] all rows */
-    const tap_row_set **lane; /* [n_lanes][depth + 1] of decoder states */
+    entry **sets[TAP_N_STACKS];             /* [n_items] */
+    const tap_row_set **lane[TAP_N_STACKS]; /* [n_lanes][depth + 1] */
 };
 
 int64_t tap_job_rows(const tap_job *job, tap_stack stack, int64_t item)
@@ -52,12 +54,12 @@ static const uint64_t *bits_of(const tap_row_set *set)
 }
 
 /* bits [words of the item's rows]: the entry with these rows, made if it is new. */
-static tap_status intern(const tap_row_set **out, const tap_job *job, int64_t item,
-                         const uint64_t *bits, tap_error *err)
+static tap_status intern(const tap_row_set **out, const tap_job *job, tap_stack stack,
+                         int64_t item, const uint64_t *bits, tap_error *err)
 {
-    const int64_t n_rows = tap_job_rows(job, TAP_LM, item);
+    const int64_t n_rows = tap_job_rows(job, stack, item);
     const int64_t n_words = tap_bits_words(n_rows);
-    entry **first = &job->needs->sets[item], *e = *first;
+    entry **first = &job->needs->sets[stack][item], *e = *first;
     while (e && memcmp(e->bits, bits, (size_t)n_words * sizeof *bits) != 0)
         e = e->next;
     if (e) {
@@ -104,17 +106,18 @@ void tap_job_needs_clear(tap_job *job)
     tap_needs *needs = job->needs;
     if (!needs)
         return;
-    for (int64_t i = 0; needs->sets && i < job->n_items; i++)
-        for (entry *e = needs->sets[i], *next; e; e = next) {
-            next = e->next;
-            tap_free(e->rows);
-            tap_free(e->place_of);
-            tap_free(e->bits);
-            tap_free(e);
-        }
-    tap_free(needs->sets);
-    tap_free(needs->vision);
-    tap_free(needs->lane);
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        for (int64_t i = 0; needs->sets[s] && i < job->n_items; i++)
+            for (entry *e = needs->sets[s][i], *next; e; e = next) {
+                next = e->next;
+                tap_free(e->rows);
+                tap_free(e->place_of);
+                tap_free(e->bits);
+                tap_free(e);
+            }
+        tap_free(needs->sets[s]);
+        tap_free(needs->lane[s]);
+    }
     tap_free(needs);
     job->needs = NULL;
 }
@@ -122,9 +125,7 @@ void tap_job_needs_clear(tap_job *job)
 const tap_row_set *tap_job_lane_needs(const tap_job *job, tap_stack stack, int64_t lane,
                                       int depth)
 {
-    if (stack == TAP_VISION)
-        return &job->needs->vision[lane / job->n_conditions];
-    return job->needs->lane[lane * (job->depth[TAP_LM] + 1) + depth];
+    return job->needs->lane[stack][lane * (job->depth[stack] + 1) + depth];
 }
 
 tap_status tap_job_needs(const tap_row_set **out, const tap_job *job, tap_stack stack,
@@ -148,7 +149,7 @@ tap_status tap_job_needs(const tap_row_set **out, const tap_job *job, tap_stack 
             bits[i] |= bits_of(other)[i];
     }
     if (bits)
-        status = intern(&set, job, item, bits, err);
+        status = intern(&set, job, stack, item, bits, err);
     tap_free(bits);
     if (status == TAP_OK)
         *out = set;
@@ -157,8 +158,9 @@ tap_status tap_job_needs(const tap_row_set **out, const tap_job *job, tap_stack 
 
 /* ---- what a lane needs ---- */
 
-/* Bits of a decoder state of one item. */
+/* Bits of a state of one item. */
 typedef struct rows_needed {
+    tap_stack stack;
     uint64_t *bits;
     int64_t n_rows, n_words;
 } rows_needed;
@@ -178,6 +180,13 @@ static void add_rows(rows_needed *r, const int32_t *rows, int64_t n)
             tap_bits_set(r->bits, rows[i]);
 }
 
+/* The keys that the base mask allows to query row t, of those in word i of a bit set. */
+static uint64_t allowed(tap_stack stack, int64_t t, int64_t n_tok, int64_t i)
+{
+    const int64_t end = (stack == TAP_LM ? t + 1 : n_tok) - i * 64;
+    return end >= 64 ? ~UINT64_C(0) : end <= 0 ? 0 : (UINT64_C(1) << end) - 1;
+}
+
 /* Rows that may be attended to by those in r join them. scratch [n_words]. */
 static void add_keys(rows_needed *r, uint64_t *scratch, const tap_edges *edges)
 {
@@ -185,7 +194,7 @@ static void add_keys(rows_needed *r, uint64_t *scratch, const tap_edges *edges)
     while (end > 0 && !tap_bits_get(r->bits, end - 1))
         end--;
     if (!edges || !edges->cut) {
-        add_first(r, end);
+        add_first(r, r->stack == TAP_LM ? end : r->n_rows);
         return;
     }
     const int64_t n_words = tap_bits_words(edges->n_tok);
@@ -193,22 +202,41 @@ static void add_keys(rows_needed *r, uint64_t *scratch, const tap_edges *edges)
     for (int64_t t = 0; t < end; t++)
         for (int c = 0; tap_bits_get(r->bits, t) && c < edges->n_classes; c++) {
             const uint64_t *cut = edges->cut + (c * edges->n_tok + t) * n_words;
-            for (int64_t i = 0; i <= t / 64; i++)
-                scratch[i] |= ~cut[i] & (i < t / 64 || t % 64 == 63
-                                             ? ~UINT64_C(0)
-                                             : (UINT64_C(1) << (t % 64 + 1)) - 1);
+            for (int64_t i = 0; i < r->n_words; i++)
+                scratch[i] |= ~cut[i] & allowed(r->stack, t, r->n_rows, i);
         }
     for (int64_t i = 0; i < r->n_words; i++)
         r->bits[i] |= scratch[i];
 }
 
-static const tap_block_plan *plan_part(const tap_job *job, int64_t lane, int block)
+bool tap_job_scores(const tap_row_set *queries, tap_stack stack, const tap_edges *edges)
+{
+    if (!edges || !edges->cut || edges->zeroed || edges->frozen || edges->log_scale)
+        return true;
+    const int64_t n_words = tap_bits_words(edges->n_tok);
+    for (int64_t q = 0; q < queries->n; q++) {
+        const int64_t t = queries->rows ? queries->rows[q] : q;
+        for (int c = 0; c < edges->n_classes; c++) {
+            const uint64_t *cut = edges->cut + (c * edges->n_tok + t) * n_words;
+            int64_t n_keys = 0;
+            for (int64_t i = 0; i < n_words; i++)
+                n_keys +=
+                    __builtin_popcountll(~cut[i] & allowed(stack, t, edges->n_tok, i));
+            if (n_keys > 1)
+                return true;
+        }
+    }
+    return false;
+}
+
+static const tap_block_plan *plan_part(const tap_job *job, tap_stack stack,
+                                       int64_t lane, int block)
 {
     const tap_plan *plan =
         job->items[lane / job->n_conditions].plans[lane % job->n_conditions];
     if (!plan)
         return NULL;
-    return block >= 0 ? &plan->blocks[TAP_LM][block] : &plan->once[TAP_STAGE_EMBED];
+    return block >= 0 ? &plan->blocks[stack][block] : &plan->once[TAP_STAGE_EMBED];
 }
 
 /* What edits in a block (-1: where the decoder begins) write and read, and what other runs
@@ -217,7 +245,7 @@ static void add_edits(rows_needed *r, const tap_job *job, int64_t lane, int bloc
 {
     const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
     for (int64_t l = first; job->edits && l < first + job->n_conditions; l++) {
-        const tap_block_plan *b = plan_part(job, l, block);
+        const tap_block_plan *b = plan_part(job, TAP_LM, l, block);
         for (int e = 0; b && e < b->n_edits; e++) {
             const tap_edit *edit = &b->edits[e];
             if (l == lane ||
@@ -234,7 +262,7 @@ static bool is_frozen(const tap_job *job, int64_t lane, int block)
 {
     const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
     for (int64_t l = first; l < first + job->n_conditions; l++) {
-        const tap_block_plan *b = plan_part(job, l, block);
+        const tap_block_plan *b = plan_part(job, TAP_LM, l, block);
         if (b && b->edges && b->edges->frozen &&
             (l == lane || tap_job_source(job, item, NULL) == lane))
             return true;
@@ -257,7 +285,7 @@ static bool wants_whole(const tap_job *job, int block, bool entering)
     return false;
 }
 
-/* After the last block. */
+/* After the last block of the decoder. */
 static void add_read(rows_needed *r, const tap_job *job, const tap_item *item)
 {
     const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
@@ -272,20 +300,60 @@ static void add_read(rows_needed *r, const tap_job *job, const tap_item *item)
         tap_bits_set(r->bits, r->n_rows - 1);
 }
 
-static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
-                             uint64_t *scratch, tap_error *err)
+/* Whether all rows of an item's encoder are computed, whatever they can reach: somebody
+ * looks at them or changes them, or takes attention from another run; there is no class
+ * token, or it is a feature; or there are several tiles, which attention cannot take with
+ * rows missing. */
+static bool keeps_class_token(const tap_job *job, int64_t item)
+{
+    const tap_vision_spec *v = &job->model->spec.vision;
+    const tap_pixels *pixels = job->items[item].pixels;
+    bool looked_at = job->edits || job->options->skip_nothing;
+    for (int b = 0; b <= job->depth[TAP_VISION]; b++) {
+        for (int site = 0; site < TAP_N_SITES; site++)
+            looked_at |= tap_sink_wants(job->sink, (tap_site)site, TAP_VISION, b);
+        for (int64_t c = 0; b < job->depth[TAP_VISION] && c < job->n_conditions; c++) {
+            const tap_block_plan *plan =
+                plan_part(job, TAP_VISION, item * job->n_conditions + c, b);
+            looked_at |= plan && plan->edges && plan->edges->frozen;
+        }
+    }
+    return looked_at || !v->has_cls || v->keeps_cls || !pixels || pixels->n_tiles > 1;
+}
+
+static tap_status trace_vision(const tap_job *job, int64_t lane, rows_needed *r,
+                               uint64_t *scratch, tap_error *err)
+{
+    const int64_t item = lane / job->n_conditions;
+    const int depth = job->depth[TAP_VISION];
+    const tap_row_set **sets = job->needs->lane[TAP_VISION] + lane * (depth + 1);
+    memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
+    add_first(r, r->n_rows);
+    if (!keeps_class_token(job, item))
+        tap_bits_drop(r->bits, 0);
+    for (int b = depth - 1; b >= 0; b--) {
+        const tap_block_plan *plan = plan_part(job, TAP_VISION, lane, b);
+        TAP_TRY(intern(&sets[b + 1], job, TAP_VISION, item, r->bits, err));
+        add_keys(r, scratch, plan ? plan->edges : NULL);
+    }
+    add_first(r, r->n_rows); /* all are embedded */
+    return intern(&sets[0], job, TAP_VISION, item, r->bits, err);
+}
+
+static tap_status trace_lm(const tap_job *job, int64_t lane, rows_needed *r,
+                           uint64_t *scratch, tap_error *err)
 {
     const int64_t item = lane / job->n_conditions;
     const int depth = job->depth[TAP_LM];
-    const tap_row_set **sets = job->needs->lane + lane * (depth + 1);
+    const tap_row_set **sets = job->needs->lane[TAP_LM] + lane * (depth + 1);
     memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
     add_read(r, job, &job->items[item]);
     for (int b = depth - 1; b >= 0; b--) {
-        const tap_block_plan *plan = plan_part(job, lane, b);
+        const tap_block_plan *plan = plan_part(job, TAP_LM, lane, b);
         if (wants_whole(job, b, false) || is_frozen(job, lane, b))
             add_first(r, r->n_rows);
         add_edits(r, job, lane, b);
-        TAP_TRY(intern(&sets[b + 1], job, item, r->bits, err));
+        TAP_TRY(intern(&sets[b + 1], job, TAP_LM, item, r->bits, err));
         add_keys(r, scratch, plan ? plan->edges : NULL);
         if (wants_whole(job, b, true))
             add_first(r, r->n_rows);
@@ -293,39 +361,50 @@ static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
     if (job->sink->wanted->once[TAP_SITE_EMBED])
         add_first(r, r->n_rows);
     add_edits(r, job, lane, -1);
-    return intern(&sets[0], job, item, r->bits, err);
+    return intern(&sets[0], job, TAP_LM, item, r->bits, err);
+}
+
+/* Of all lanes in one stack. scratch and r->bits hold the longest sequence. */
+static tap_status trace(const tap_job *job, rows_needed *r, uint64_t *scratch,
+                        tap_error *err)
+{
+    const int64_t n_lanes = job->n_items * job->n_conditions;
+    tap_needs *needs = job->needs;
+    TAP_TRY(tap_alloc(&needs->sets[r->stack], (size_t)job->n_items,
+                      sizeof **needs->sets, "rows", err));
+    TAP_TRY(tap_alloc(&needs->lane[r->stack], (size_t)n_lanes,
+                      (size_t)(job->depth[r->stack] + 1) * sizeof **needs->lane, "rows",
+                      err));
+    for (int64_t l = 0; l < n_lanes; l++) {
+        r->n_rows = tap_job_rows(job, r->stack, l / job->n_conditions);
+        r->n_words = tap_bits_words(r->n_rows);
+        if (r->stack == TAP_VISION)
+            TAP_TRY(trace_vision(job, l, r, scratch, err));
+        else
+            TAP_TRY(trace_lm(job, l, r, scratch, err));
+    }
+    return TAP_OK;
 }
 
 tap_status tap_job_find_needs(tap_job *job, tap_error *err)
 {
-    const int64_t n_lanes = job->n_items * job->n_conditions;
-    const size_t n_items = (size_t)job->n_items;
-    const size_t n_depths = (size_t)job->depth[TAP_LM] + 1;
     int64_t most = 1;
-    for (int64_t i = 0; i < job->n_items; i++) {
-        const int64_t n = job->items[i].sequence->n_tok;
-        most = n > most ? n : most;
-    }
-    rows_needed r = {NULL, 0, 0};
+    for (int64_t i = 0; i < job->n_items; i++)
+        for (int s = 0; s < TAP_N_STACKS; s++) {
+            const int64_t n = tap_job_rows(job, (tap_stack)s, i);
+            most = n > most ? n : most;
+        }
+    rows_needed r = {0};
     uint64_t *scratch = NULL;
-    tap_needs *needs = NULL;
     tap_status status = TAP_OK;
-    TAP_TRY(tap_alloc(&needs, 1, sizeof *needs, "rows", err));
-    job->needs = needs;
-    TAP_TRY(tap_alloc(&needs->sets, n_items, sizeof *needs->sets, "rows", err));
-    TAP_TRY(tap_alloc(&needs->vision, n_items, sizeof *needs->vision, "rows", err));
-    TAP_TRY(tap_alloc(&needs->lane, (size_t)n_lanes, n_depths * sizeof *needs->lane,
-                      "rows", err));
+    TAP_TRY(tap_alloc(&job->needs, 1, sizeof *job->needs, "rows", err));
     TAP_TRY_OUT(
         tap_alloc(&r.bits, (size_t)tap_bits_words(most), sizeof *r.bits, "rows", err));
     TAP_TRY_OUT(tap_alloc(&scratch, (size_t)tap_bits_words(most), sizeof *scratch,
                           "rows", err));
-    for (int64_t i = 0; i < job->n_items; i++)
-        needs->vision[i].n = tap_job_rows(job, TAP_VISION, i);
-    for (int64_t l = 0; l < n_lanes; l++) {
-        r.n_rows = tap_job_rows(job, TAP_LM, l / job->n_conditions);
-        r.n_words = tap_bits_words(r.n_rows);
-        TAP_TRY_OUT(trace_lane(job, l, &r, scratch, err));
+    for (int s = 0; s < TAP_N_STACKS; s++) {
+        r.stack = (tap_stack)s;
+        TAP_TRY_OUT(trace(job, &r, scratch, err));
     }
 out:
     tap_free(r.bits);

@@ -306,7 +306,10 @@ static tap_status count_blocks(tap_run_cost *cost, const tap_job *job, tap_stack
         int64_t n = 0;
         TAP_TRY_OUT(tap_job_origins(origins, &n, job, stack, tree, b, err));
         for (int64_t i = 0; i < n; i++)
-            cost->flop += (double)origins[i].needs->n * each.keys +
+            cost->flop +=
+                origins[i].unscored
+                    ? 0.5 * (double)origins[i].needs->n * each.keys /* values */
+                    : (double)origins[i].needs->n * each.keys +
                           (double)origins[i].queries->n * each.query;
         for (int64_t i = 0; i < to->n_nodes; i++) {
             const int64_t *lanes = to->lanes + to->nodes[i].first_lane;
