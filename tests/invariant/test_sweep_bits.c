@@ -334,6 +334,42 @@ static void rows_out_of_reach_cost_nothing(void **state)
     assert_true(flop_of(both, 2) < all + alone);
 }
 
+/* A patch that attends to itself alone needs no queries and keys; the class token is not
+ * run where no patch reads it up to the end. All of it with the bits of a whole run. */
+static void rows_that_read_one_key_are_not_scored(void **state)
+{
+    (void)state;
+    char texts[][1][TEXT_BYTES] = {
+        {""},
+        {"vision: image <- image"}, /* the class token is read */
+        {"vision: image <- image|cls"},
+        {"vision[1-]: image <- image|cls"},
+        {"vision[0]: image <- image|cls"}, /* the class token is read later */
+        {"vision.h[0]: image <- image|cls"},
+        {"vision.h[1-]: image <- image|cls"}};
+
+    enum { CLEAN, CLS, APART, LATE, EARLY, FIRST_HEAD, OTHER_HEADS, N };
+
+    const int64_t rows[] = {r.scenes[0].image_rows[5]};
+    const tap_run_options plain = {.n_threads = 2},
+                          whole = {.n_threads = 1, .skip_nothing = true};
+    double flop[N];
+    assert_int_equal(sizeof texts / sizeof *texts, N);
+    for (int i = 0; i < N; i++) {
+        tap_receipts receipts = {0};
+        reading a = run(0, 1, texts[i], 1, rows, 1, &plain, &receipts);
+        reading b = run(0, 1, texts[i], 1, rows, 1, &whole, NULL);
+        assert_same(&a, 0, 0, &b, 0, 0);
+        flop[i] = receipts.flop_done;
+        tap_receipts_clear(&receipts);
+        tap_free(a.values);
+        tap_free(b.values);
+    }
+    assert_true(flop[APART] < flop[LATE] && flop[LATE] < flop[CLEAN]);
+    assert_true(flop[CLS] == flop[CLEAN] && flop[EARLY] == flop[CLEAN]);
+    assert_true(flop[FIRST_HEAD] == flop[CLEAN] && flop[OTHER_HEADS] == flop[CLEAN]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +378,7 @@ int main(void)
          NULL, &r},
         cmocka_unit_test(rows_nobody_reads_cost_nothing_and_cannot_be_read),
         cmocka_unit_test(rows_out_of_reach_cost_nothing),
+        cmocka_unit_test(rows_that_read_one_key_are_not_scored),
         cmocka_unit_test(atoms_that_reach_no_row_that_is_read_cost_nothing),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
