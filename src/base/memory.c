@@ -182,7 +182,8 @@ tap_status tap_arena_init(tap_arena *arena, size_t capacity_bytes, const char *w
     if (!base)
         return TAP_FAIL(err, TAP_ENOMEM, "cannot get %zu bytes of memory for %s",
                         capacity_bytes, what);
-    *arena = (tap_arena){.base = base, .capacity_bytes = capacity_bytes,
+    *arena = (tap_arena){.base = base,
+                         .capacity_bytes = capacity_bytes,
                          .reserved_bytes = capacity_bytes};
     return TAP_OK;
 }

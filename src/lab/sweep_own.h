@@ -27,7 +27,7 @@ struct tap_sweep {
     uint64_t *depth_bits, *top_bits; /* depths that are scored; that keep top words */
     int32_t *depths;
     size_t n_depths;
-    int64_t next; /* image to look at next */
+    int64_t next;    /* image to look at next */
     tap_arena arena; /* of the runs, one after the other */
     tap_sweep_counts counts;
 };

@@ -81,7 +81,7 @@ typedef struct tap_run_options {
     int64_t n_later;
     struct tap_arena *arena; /* kept from one run to the next, with its pages; NULL: the
                                 run has its own */
-    bool share_nothing; /* every condition computed on its own, for comparison */
+    bool share_nothing;      /* every condition computed on its own, for comparison */
 } tap_run_options;
 
 /* What attention did, per (item, condition): heads of all blocks run, vision first. */
