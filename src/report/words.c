@@ -111,6 +111,12 @@ static tap_status put_rest(tap_buffer *out, const tap_study *s, const char *read
 tap_status tap_study_words(tap_buffer *out, const tap_study *study, tap_error *err)
 {
     const tap_stats_data *d = study->data;
+    if (d->n_all_images < d->n_data_images)
+        TAP_TRY(tap_buffer_print(out, err,
+                                 "Not all: %lld of the %lld images of the data are "
+                                 "here. Go on with the run, or merge its shards.\n",
+                                 (long long)d->n_all_images,
+                                 (long long)d->n_data_images));
     if (study->stats->design) {
         const tap_conclusion c = tap_conclude(study->stats);
         TAP_TRY(

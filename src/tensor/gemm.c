@@ -41,6 +41,7 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                         add ? c[i * stride_y + k] + edge[i * nr + k] : edge[i * nr + k];
         }
         for (int64_t i = r; bias && i < r + m; i++)
+#pragma omp simd
             for (int64_t j = 0; j < n_words; j++)
                 y[i * stride_y + j] += bias[j];
     }

@@ -53,6 +53,8 @@ expect 0 tapetum run e.yaml -o killed.db -q # nothing left to do
 expect 0 tapetum run e.yaml -o s0.db --shard 0/2 -q
 expect 0 tapetum run e.yaml -o s1.db --shard 1/2 -q
 tapetum stats s0.db | grep -q 'not all: the data have [0-9]* images' || fail "a shard passes for the whole run"
+expect 0 tapetum report s0.db -o part.html -q
+grep -q 'Not all: [0-9]* of the [0-9]* images' part.html || fail "a shard's page passes for the whole run's"
 expect 0 tapetum merge -o all.db s0.db s1.db -q
 dump all.db >all.txt
 cmp one.txt all.txt || fail "shards have other rows"
@@ -62,6 +64,8 @@ grep -q '"metric": *"log_rank"' stats.jsonl || fail "no log_rank in stats"
 grep -q '"R"' stats.jsonl || fail "no R in stats"
 expect 0 tapetum stats one.db >stats.txt
 if grep -q 'not all:' stats.txt; then fail "a whole run passes for a part of it"; fi
+expect 0 tapetum report one.db -o whole.html -q
+if grep -q 'Not all: ' whole.html; then fail "a whole run's page passes for a part's"; fi
 grep -q 's01 encoder off' stats.txt || fail "no cells in the table"
 
 # another experiment's database is refused and left alone

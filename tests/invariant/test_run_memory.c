@@ -1,5 +1,5 @@
 /* The memory that is stated before a run is the memory it takes: resident memory grows by
- * what tap_run_cost_of says, not more and not much less. */
+ * what tap_run_cost_of says, not more and not much less; and so where runs share it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "../support/rig.h"
 #include "base/memory.h"
@@ -33,6 +34,18 @@ static size_t peak_bytes(void)
 #endif
 }
 
+/* Bytes that are resident now; 0 where the system does not say. */
+static size_t resident_bytes(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file && fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file)
+        (void)fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static tap_status ignore(void *owner, const tap_state *state, tap_error *err)
 {
     (void)err;
@@ -40,29 +53,30 @@ static tap_status ignore(void *owner, const tap_state *state, tap_error *err)
     return TAP_OK;
 }
 
-/* Runs n items; returns the bytes stated before. */
-static size_t run(const rig *r, const tap_scene *scene, int64_t n)
+/* Runs n items, in memory kept in `arena` unless it is NULL; returns the bytes stated
+ * before. */
+static size_t run(const rig *with, const tap_scene *photo, int64_t n, tap_arena *arena)
 {
     static const tap_plan *plans[N_CONDITIONS];
     static tap_wanted wanted;
-    tap_item items[N_ITEMS];
+    tap_item items[N_ITEMS + 1];
     tap_run_cost cost;
     tap_receipts receipts = {0};
     tap_error err;
     double sum = 0.0;
-    int64_t n_states[N_ITEMS][3];
+    int64_t n_states[N_ITEMS + 1][3];
     for (int64_t i = 0; i < n; i++)
         items[i] = (tap_item){
-            .pixels = &scene->pixels, .sequence = &scene->sequence, .plans = plans};
+            .pixels = &photo->pixels, .sequence = &photo->sequence, .plans = plans};
     tap_bits_set(wanted.blocks[TAP_LM][TAP_SITE_RESID_POST], 1);
     const tap_sink sink = {.owner = &sum, .wanted = &wanted, .put = ignore};
     const tap_run_options options = {
-        .n_threads = 2, .group_rows = 512, .share_nothing = true};
-    assert_int_equal(tap_run_cost_of(&cost, &n_states[0][0], r->model, items, n,
+        .n_threads = 2, .group_rows = 512, .arena = arena, .share_nothing = true};
+    assert_int_equal(tap_run_cost_of(&cost, &n_states[0][0], with->model, items, n,
                                      N_CONDITIONS, &options, &sink, &err),
                      TAP_OK);
     assert_int_equal(
-        tap_run(&receipts, r->model, items, n, N_CONDITIONS, &options, &sink, &err),
+        tap_run(&receipts, with->model, items, n, N_CONDITIONS, &options, &sink, &err),
         TAP_OK);
     assert_true(receipts.flop_done == cost.flop &&
                 receipts.flop_unshared == cost.flop_unshared);
@@ -73,10 +87,12 @@ static size_t run(const rig *r, const tap_scene *scene, int64_t n)
     return cost.bytes;
 }
 
-static void what_is_stated_is_what_is_taken(void **state)
+static rig r;
+static tap_scene scene;
+
+static int open_scene(void **state)
 {
     (void)state;
-    rig r;
     tap_error err;
     tiny_model options = tiny_model_default();
     options.side_px = SIDE;
@@ -92,11 +108,24 @@ static void what_is_stated_is_what_is_taken(void **state)
     (void)snprintf(path, sizeof path, "%s/scene.png", r.directory);
     assert_int_equal(tap_image_write(&image, path, &err), TAP_OK);
     tap_image_clear(&image);
-    tap_scene scene = {0};
     assert_int_equal(tap_scene_open(&scene, r.model, path, NULL, &err), TAP_OK);
 
-    const size_t small = run(&r, &scene, 1), before = peak_bytes();
-    const size_t large = run(&r, &scene, N_ITEMS), grown = peak_bytes() - before;
+    return 0;
+}
+
+static int close_scene(void **state)
+{
+    (void)state;
+    tap_scene_clear(&scene);
+    rig_close(&r);
+    return 0;
+}
+
+static void what_is_stated_is_what_is_taken(void **state)
+{
+    (void)state;
+    const size_t small = run(&r, &scene, 1, NULL), before = peak_bytes();
+    const size_t large = run(&r, &scene, N_ITEMS, NULL), grown = peak_bytes() - before;
     const size_t slack = (size_t)6 << 20; /* huge pages, stacks, tables of lanes */
     print_message("stated %.1f and %.1f MiB, grown by %.1f MiB\n",
                   (double)small / 0x1p20, (double)large / 0x1p20,
@@ -108,16 +137,37 @@ static void what_is_stated_is_what_is_taken(void **state)
     }
     const size_t again = peak_bytes();
     for (int i = 0; i < 2; i++)
-        (void)run(&r, &scene, N_ITEMS);
+        (void)run(&r, &scene, N_ITEMS, NULL);
     if (!SANITIZED) /* a sanitizer keeps what was freed */
         assert_true(peak_bytes() - again <= slack); /* flat */
-    tap_scene_clear(&scene);
-    rig_close(&r);
+}
+
+/* Pages stay from run to run, those that the next run does not need are given back. */
+static void memory_that_is_kept_is_no_more_than_the_run_at_hand_needs(void **state)
+{
+    (void)state;
+    tap_arena arena = {0};
+    const size_t large = run(&r, &scene, N_ITEMS, &arena), at_most = resident_bytes();
+    const unsigned char *base = arena.base;
+    const size_t small = run(&r, &scene, 1, &arena), after = resident_bytes();
+    const size_t slack = (size_t)4 << 20;
+    assert_ptr_equal(arena.base, base);
+    assert_int_equal(arena.capacity_bytes, small);
+    assert_int_equal(arena.reserved_bytes, large);
+    if (!SANITIZED && at_most > 0)
+        assert_true(at_most - after + slack >= large - small);
+    assert_int_equal(run(&r, &scene, N_ITEMS, &arena), large);
+    assert_ptr_equal(arena.base, base);
+    const size_t larger = run(&r, &scene, N_ITEMS + 1, &arena);
+    assert_true(larger > large);
+    assert_int_equal(arena.capacity_bytes, larger);
+    tap_arena_clear(&arena);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_stated_is_what_is_taken)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+        cmocka_unit_test(what_is_stated_is_what_is_taken),
+        cmocka_unit_test(memory_that_is_kept_is_no_more_than_the_run_at_hand_needs)};
+    return cmocka_run_group_tests(tests, open_scene, close_scene);
 }
