@@ -27,9 +27,6 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
         for (int64_t j = 0; j < n_words; j += nr, panel += stride_words) {
             const int64_t n = smaller(nr, n_words - j);
             float *c = y + r * stride_y + j;
-            for (int64_t i = 0; i < m; i++) /* lines of y come while the block runs */
-                for (int64_t k = 0; k < n; k += 16)
-                    __builtin_prefetch(c + i * stride_y + k, 1);
             if (n == nr || 2 * n == nr) {
                 isa->block(c, stride_y, rows, panel, n_slots, add, (int)m, (int)n);
                 continue;

@@ -15,8 +15,11 @@ static inline __attribute__((always_inline)) void run(float *c, int64_t stride_c
 #    pragma GCC unroll 6
     for (int r = 0; r < M; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_ps();
+    const float *line = c; /* of each row that will be written */
     for (int64_t k = 0; k < depth; k++, a += MR, b += NR) {
         _mm_prefetch((const char *)(a + TAP_GEMM_AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)line, _MM_HINT_T0);
+        line += k + 1 < M ? stride_c : 0;
         const __m256 b0 = _mm256_loadu_ps(b);
         const __m256 b1 = N == 2 ? _mm256_loadu_ps(b + 8) : b0;
 #    pragma GCC unroll 6

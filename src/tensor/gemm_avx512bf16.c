@@ -23,8 +23,13 @@ run(float *c, int64_t stride_c, const float *a, const float *b, int64_t n_slots,
 #    pragma GCC unroll 12
     for (int r = 0; r < M; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    const float *line = c; /* of each row that will be written */
     for (int64_t k = 0; k < n_slots; k++, a += MR, b += NR) {
         _mm_prefetch((const char *)(a + TAP_GEMM_AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)line, _MM_HINT_T0);
+        if (N == 2)
+            _mm_prefetch((const char *)(line + 16), _MM_HINT_T0);
+        line += k + 1 < M ? stride_c : 0;
         const __m512bh b0 = (__m512bh)_mm512_loadu_ps(b);
         const __m512bh b1 = N == 2 ? (__m512bh)_mm512_loadu_ps(b + 16) : b0;
 #    pragma GCC unroll 12
