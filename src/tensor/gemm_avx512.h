@@ -42,22 +42,33 @@ static inline __mmask16 first_16(int64_t n)
     return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1U << n) - 1U);
 }
 
+/* r[k] = slot k, of 4 bytes, of 16 rows of which n_bytes are left; rows j >= n_valid are 0,
+ * and so is what lies behind their end. */
+static inline __attribute__((always_inline)) void load_16(__m512 r[16],
+                                                          const unsigned char *from,
+                                                          int64_t stride_bytes,
+                                                          int n_valid, int64_t n_bytes)
+{
+    const __mmask64 some = n_bytes >= 64 ? ~0ULL : (1ULL << n_bytes) - 1U;
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; j++) {
+        const unsigned char *row = from + j * stride_bytes;
+        r[j] =
+            _mm512_castsi512_ps(_mm512_maskz_loadu_epi8(j < n_valid ? some : 0, row));
+        /* the next 16: the processor does not foresee the step to another row */
+        _mm_prefetch((const char *)row + 16 * stride_bytes, _MM_HINT_T0);
+    }
+    transpose_16(r);
+}
+
 /* to[k][j] = numbers of 4 bytes k of row j of `from`, n_slots of them, for j < 16; rows
  * j >= n_valid are 0. */
 static inline void pack_16(float *to, int n_to, const unsigned char *from,
                            int64_t stride_bytes, int n_valid, int64_t n_slots)
 {
     for (int64_t k = 0; k < n_slots; k += 16) {
-        const __mmask16 some = first_16(n_slots - k);
         __m512 r[16];
-#pragma GCC unroll 16
-        for (int j = 0; j < 16; j++) {
-            const unsigned char *row = from + j * stride_bytes + k * 4;
-            r[j] = _mm512_maskz_loadu_ps(j < n_valid ? some : 0, row);
-            /* the next 16: the processor does not foresee the step to another row */
-            _mm_prefetch((const char *)row + 16 * stride_bytes, _MM_HINT_T0);
-        }
-        transpose_16(r);
+        load_16(r, from + k * 4, stride_bytes, n_valid, (n_slots - k) * 4);
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
             if (k + i < n_slots)
@@ -72,16 +83,8 @@ static inline void pack_16_halves(float *to, int n_to, const unsigned char *from
 {
     for (int64_t k = 0; k < depth; k += 32) {
         const int64_t n = depth - k;
-        const __mmask32 some = n >= 32 ? 0xffffffffU : (1U << n) - 1U;
         __m512 r[16];
-#pragma GCC unroll 16
-        for (int j = 0; j < 16; j++) {
-            const unsigned char *row = from + j * stride_bytes + k * 2;
-            r[j] = _mm512_castsi512_ps(
-                _mm512_maskz_loadu_epi16(j < n_valid ? some : 0, row));
-            _mm_prefetch((const char *)row + 16 * stride_bytes, _MM_HINT_T0);
-        }
-        transpose_16(r);
+        load_16(r, from + k * 2, stride_bytes, n_valid, n * 2);
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++) {
             const __m512i pair = _mm512_castps_si512(r[i]);
