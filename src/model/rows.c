@@ -245,7 +245,7 @@ static void add_edits(rows_needed *r, const tap_job *job, int64_t lane, int bloc
 {
     const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
     for (int64_t l = first; job->edits && l < first + job->n_conditions; l++) {
-        const tap_block_plan *b = plan_part(job, TAP_LM, l, block);
+        const tap_block_plan *b = plan_part(job, r->stack, l, block);
         for (int e = 0; b && e < b->n_edits; e++) {
             const tap_edit *edit = &b->edits[e];
             if (l == lane ||
@@ -258,11 +258,11 @@ static void add_edits(rows_needed *r, const tap_job *job, int64_t lane, int bloc
 }
 
 /* Whether a lane's attention in a block is taken from, or given to, a clean run: whole. */
-static bool is_frozen(const tap_job *job, int64_t lane, int block)
+static bool is_frozen(const tap_job *job, tap_stack stack, int64_t lane, int block)
 {
     const int64_t item = lane / job->n_conditions, first = item * job->n_conditions;
     for (int64_t l = first; l < first + job->n_conditions; l++) {
-        const tap_block_plan *b = plan_part(job, TAP_LM, l, block);
+        const tap_block_plan *b = plan_part(job, stack, l, block);
         if (b && b->edges && b->edges->frozen &&
             (l == lane || tap_job_source(job, item, NULL) == lane))
             return true;
@@ -272,96 +272,78 @@ static bool is_frozen(const tap_job *job, int64_t lane, int block)
 
 /* Sites of a block that the sink gets whole: those that the rows of keys (`entering`), or
  * those of queries, pass. */
-static bool wants_whole(const tap_job *job, int block, bool entering)
+static bool wants_whole(const tap_job *job, tap_stack stack, int block, bool entering)
 {
     for (int site = 0; site < TAP_N_SITES; site++) {
         const bool keys =
             site == TAP_SITE_ATTN_IN || site == TAP_SITE_K || site == TAP_SITE_V;
         if (site != TAP_SITE_RESID_PRE && site != TAP_SITE_RESID_POST &&
-            keys == entering &&
-            tap_sink_wants(job->sink, (tap_site)site, TAP_LM, block))
+            keys == entering && tap_sink_wants(job->sink, (tap_site)site, stack, block))
             return true;
     }
     return false;
 }
 
-/* After the last block of the decoder. */
-static void add_read(rows_needed *r, const tap_job *job, const tap_item *item)
-{
-    const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
-    if (!item->read || job->options->skip_nothing ||
-        (logits && job->options->all_logits)) {
-        add_first(r, r->n_rows);
-        return;
-    }
-    for (int64_t i = 0; i < item->n_read; i++)
-        tap_bits_set(r->bits, item->read[i]);
-    if (logits)
-        tap_bits_set(r->bits, r->n_rows - 1);
-}
-
 /* Whether all rows of an item's encoder are computed, whatever they can reach: somebody
- * looks at them or changes them, or takes attention from another run; there is no class
- * token, or it is a feature; or there are several tiles, which attention cannot take with
- * rows missing. */
+ * looks at them or changes them; there is no class token, or it is a feature; or there are
+ * several tiles, which attention cannot take with rows missing. */
 static bool keeps_class_token(const tap_job *job, int64_t item)
 {
     const tap_vision_spec *v = &job->model->spec.vision;
     const tap_pixels *pixels = job->items[item].pixels;
     bool looked_at = job->edits || job->options->skip_nothing;
-    for (int b = 0; b <= job->depth[TAP_VISION]; b++) {
+    for (int b = 0; b <= job->depth[TAP_VISION]; b++)
         for (int site = 0; site < TAP_N_SITES; site++)
             looked_at |= tap_sink_wants(job->sink, (tap_site)site, TAP_VISION, b);
-        for (int64_t c = 0; b < job->depth[TAP_VISION] && c < job->n_conditions; c++) {
-            const tap_block_plan *plan =
-                plan_part(job, TAP_VISION, item * job->n_conditions + c, b);
-            looked_at |= plan && plan->edges && plan->edges->frozen;
-        }
-    }
     return looked_at || !v->has_cls || v->keeps_cls || !pixels || pixels->n_tiles > 1;
 }
 
-static tap_status trace_vision(const tap_job *job, int64_t lane, rows_needed *r,
-                               uint64_t *scratch, tap_error *err)
+/* After the last block. */
+static void add_read(rows_needed *r, const tap_job *job, int64_t item)
 {
-    const int64_t item = lane / job->n_conditions;
-    const int depth = job->depth[TAP_VISION];
-    const tap_row_set **sets = job->needs->lane[TAP_VISION] + lane * (depth + 1);
-    memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
-    add_first(r, r->n_rows);
-    if (!keeps_class_token(job, item))
-        tap_bits_drop(r->bits, 0);
-    for (int b = depth - 1; b >= 0; b--) {
-        const tap_block_plan *plan = plan_part(job, TAP_VISION, lane, b);
-        TAP_TRY(intern(&sets[b + 1], job, TAP_VISION, item, r->bits, err));
-        add_keys(r, scratch, plan ? plan->edges : NULL);
+    const tap_item *it = &job->items[item];
+    const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
+    if (r->stack == TAP_VISION) {
+        add_first(r, r->n_rows);
+        if (!keeps_class_token(job, item))
+            tap_bits_drop(r->bits, 0);
+        return;
     }
-    add_first(r, r->n_rows); /* all are embedded */
-    return intern(&sets[0], job, TAP_VISION, item, r->bits, err);
+    if (!it->read || job->options->skip_nothing ||
+        (logits && job->options->all_logits)) {
+        add_first(r, r->n_rows);
+        return;
+    }
+    for (int64_t i = 0; i < it->n_read; i++)
+        tap_bits_set(r->bits, it->read[i]);
+    if (logits)
+        tap_bits_set(r->bits, r->n_rows - 1);
 }
 
-static tap_status trace_lm(const tap_job *job, int64_t lane, rows_needed *r,
-                           uint64_t *scratch, tap_error *err)
+static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
+                             uint64_t *scratch, tap_error *err)
 {
     const int64_t item = lane / job->n_conditions;
-    const int depth = job->depth[TAP_LM];
-    const tap_row_set **sets = job->needs->lane[TAP_LM] + lane * (depth + 1);
+    const int depth = job->depth[r->stack];
+    const tap_row_set **sets = job->needs->lane[r->stack] + lane * (depth + 1);
     memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
-    add_read(r, job, &job->items[item]);
+    add_read(r, job, item);
     for (int b = depth - 1; b >= 0; b--) {
-        const tap_block_plan *plan = plan_part(job, TAP_LM, lane, b);
-        if (wants_whole(job, b, false) || is_frozen(job, lane, b))
+        const tap_block_plan *plan = plan_part(job, r->stack, lane, b);
+        if (wants_whole(job, r->stack, b, false) || is_frozen(job, r->stack, lane, b))
             add_first(r, r->n_rows);
         add_edits(r, job, lane, b);
-        TAP_TRY(intern(&sets[b + 1], job, TAP_LM, item, r->bits, err));
+        TAP_TRY(intern(&sets[b + 1], job, r->stack, item, r->bits, err));
         add_keys(r, scratch, plan ? plan->edges : NULL);
-        if (wants_whole(job, b, true))
+        if (wants_whole(job, r->stack, b, true))
             add_first(r, r->n_rows);
     }
-    if (job->sink->wanted->once[TAP_SITE_EMBED])
+    /* the encoder embeds all its rows at once */
+    if (r->stack == TAP_VISION || job->sink->wanted->once[TAP_SITE_EMBED])
         add_first(r, r->n_rows);
-    add_edits(r, job, lane, -1);
-    return intern(&sets[0], job, TAP_LM, item, r->bits, err);
+    else
+        add_edits(r, job, lane, -1);
+    return intern(&sets[0], job, r->stack, item, r->bits, err);
 }
 
 /* Of all lanes in one stack. scratch and r->bits hold the longest sequence. */
@@ -378,10 +360,7 @@ static tap_status trace(const tap_job *job, rows_needed *r, uint64_t *scratch,
     for (int64_t l = 0; l < n_lanes; l++) {
         r->n_rows = tap_job_rows(job, r->stack, l / job->n_conditions);
         r->n_words = tap_bits_words(r->n_rows);
-        if (r->stack == TAP_VISION)
-            TAP_TRY(trace_vision(job, l, r, scratch, err));
-        else
-            TAP_TRY(trace_lm(job, l, r, scratch, err));
+        TAP_TRY(trace_lane(job, l, r, scratch, err));
     }
     return TAP_OK;
 }
