@@ -26,7 +26,7 @@ static int64_t round_up(int64_t n, int64_t step)
 /* A head's scratch. */
 typedef struct bench {
     float *keys;   /* [panels of keys][d_head][nr] */
-    float *values; /* [depth blocks][panels of d_head][DEPTH][nr] */
+    float *values; /* [panels of d_head][n_k][nr] */
     float *clean_keys;
     float *rows;   /* packed query rows, then packed weights */
     float *scores; /* [TILE_ROWS][n_k] */
@@ -40,19 +40,19 @@ static int64_t key_floats(int64_t n_tok, int64_t d_head)
 
 static int64_t value_floats(int64_t n_tok, int64_t d_head)
 {
-    return round_up(n_tok, TAP_GEMM_DEPTH) * round_up(d_head, TAP_GEMM_MAX_WORDS);
+    return n_tok * round_up(d_head, TAP_GEMM_MAX_WORDS);
 }
 
-static int64_t row_floats(int64_t d_head)
+/* Also what pack_keys gathers: MAX_WORDS rows of d_head. */
+static int64_t row_floats(int64_t n_tok, int64_t d_head)
 {
-    const int64_t depth = d_head > TAP_GEMM_DEPTH ? d_head : TAP_GEMM_DEPTH;
-    return (TILE_ROWS + TAP_GEMM_MAX_ROWS) * round_up(depth, TAP_GEMM_DEPTH);
+    return round_up(TILE_ROWS, TAP_GEMM_MAX_ROWS) * (n_tok > d_head ? n_tok : d_head);
 }
 
 size_t tap_attend_floats(int64_t n_tok, int64_t d_head)
 {
     return (size_t)(2 * key_floats(n_tok, d_head) + value_floats(n_tok, d_head) +
-                    row_floats(d_head) + 2 * TILE_ROWS * n_tok);
+                    row_floats(n_tok, d_head) + 2 * TILE_ROWS * n_tok);
 }
 
 static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
@@ -62,7 +62,7 @@ static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
     b.clean_keys = b.keys + key_floats(n_tok, d_head);
     b.values = b.clean_keys + key_floats(n_tok, d_head);
     b.rows = b.values + value_floats(n_tok, d_head);
-    b.scores = b.rows + row_floats(d_head);
+    b.scores = b.rows + row_floats(n_tok, d_head);
     b.clean = b.scores + TILE_ROWS * n_tok;
     return b;
 }
@@ -98,13 +98,10 @@ static void pack_values(float *values, const tap_loops *loops, const float *v,
                         const tap_attend_args *a)
 {
     const int nr = loops->gemm->n_words;
-    const int64_t width = round_up(a->d_head, nr);
     for (int64_t s = 0; s < a->n_k; s++) {
-        const int64_t block = s / TAP_GEMM_DEPTH, k = s % TAP_GEMM_DEPTH;
         const int64_t row = tap_attend_key(a, s);
         for (int64_t j = 0; j < a->d_head; j += nr) {
-            float *to =
-                values + block * TAP_GEMM_DEPTH * width + j * TAP_GEMM_DEPTH + k * nr;
+            float *to = values + j * a->n_k + s * nr;
             const int64_t n = row < 0 ? 0 : a->d_head - j < nr ? a->d_head - j : nr;
             if (n > 0)
                 memcpy(to, v + row * a->stride_kv + j, (size_t)n * sizeof *to);
@@ -122,10 +119,7 @@ static void score(float *scores, float *packed, const tap_loops *loops, const fl
 {
     const tap_gemm_isa *g = loops->gemm;
     const int64_t panel = a->d_head * g->n_rows;
-    for (int64_t r = 0; r < n_rows; r += g->n_rows)
-        g->pack_rows(packed + r / g->n_rows * panel, q + r * a->stride_q, a->stride_q,
-                     (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows), a->d_head);
-    assert(a->d_head <= TAP_GEMM_DEPTH);
+    tap_gemm_pack_rows(g, packed, panel, q, a->stride_q, n_rows, a->d_head);
     tap_gemm_macro(g, scores, a->n_k, packed, panel, n_rows, keys,
                    (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false, NULL);
     for (int64_t r = 0; r < n_rows; r++) {
@@ -282,19 +276,10 @@ static void mix(const bench *b, const tap_loops *loops, const tap_attend_args *a
                 float *z, int64_t n_rows, int64_t n_seen)
 {
     const tap_gemm_isa *g = loops->gemm;
-    const int64_t width = round_up(a->d_head, g->n_words);
-    const int64_t panel = (int64_t)TAP_GEMM_DEPTH * g->n_rows;
-    for (int64_t k = 0; k < n_seen; k += TAP_GEMM_DEPTH) {
-        /* whole blocks: weights of keys not seen are 0 and add nothing */
-        const int64_t depth = n_seen - k < TAP_GEMM_DEPTH ? n_seen - k : TAP_GEMM_DEPTH;
-        for (int64_t r = 0; r < n_rows; r += g->n_rows)
-            g->pack_rows(b->rows + r / g->n_rows * panel, b->scores + r * a->n_k + k,
-                         a->n_k, (int)(n_rows - r < g->n_rows ? n_rows - r : g->n_rows),
-                         depth);
-        tap_gemm_macro(g, z, a->stride_z, b->rows, panel, n_rows, b->values + k * width,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_words, a->d_head, depth, k > 0,
-                       NULL);
-    }
+    const int64_t panel = n_seen * g->n_rows;
+    tap_gemm_pack_rows(g, b->rows, panel, b->scores, a->n_k, n_rows, n_seen);
+    tap_gemm_macro(g, z, a->stride_z, b->rows, panel, n_rows, b->values,
+                   a->n_k * g->n_words, a->d_head, n_seen, false, NULL);
 }
 
 /* Whether nothing but a cut is asked of this head: no maps, no changed weights. */

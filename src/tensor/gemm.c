@@ -14,6 +14,13 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
+static void copy_block(float *to, int64_t stride_to, const float *from,
+                       int64_t stride_from, int64_t m, int64_t n)
+{
+    for (int64_t i = 0; i < m; i++)
+        memcpy(to + i * stride_to, from + i * stride_from, (size_t)n * sizeof *to);
+}
+
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
@@ -26,22 +33,47 @@ void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
         const float *panel = words;
         for (int64_t j = 0; j < n_words; j += nr, panel += stride_words) {
             const int64_t n = smaller(nr, n_words - j);
-            float *c = y + r * stride_y + j;
-            if (n == nr || 2 * n == nr) {
-                isa->block(c, stride_y, rows, panel, n_slots, add, (int)m, (int)n);
-                continue;
-            }
-            isa->block(edge, nr, rows, panel, n_slots, false, (int)m, (int)n);
-            for (int64_t i = 0; i < m; i++)
-                for (int64_t k = 0; k < n; k++)
-                    c[i * stride_y + k] =
-                        add ? c[i * stride_y + k] + edge[i * nr + k] : edge[i * nr + k];
+            const bool whole = n == nr || 2 * n == nr;
+            float *at = y + r * stride_y + j, *c = whole ? at : edge;
+            const int64_t stride_c = whole ? stride_y : nr;
+            if (!whole && add)
+                copy_block(edge, nr, at, stride_y, m, n);
+            for (int64_t k = 0; k < n_slots; k += TAP_GEMM_DEPTH)
+                isa->block(c, stride_c, rows + k * mr, panel + k * nr,
+                           smaller(TAP_GEMM_DEPTH, n_slots - k), add || k > 0, (int)m,
+                           (int)n);
+            if (!whole)
+                copy_block(at, stride_y, edge, nr, m, n);
         }
         for (int64_t i = r; bias && i < r + m; i++)
 #pragma omp simd
             for (int64_t j = 0; j < n_words; j++)
                 y[i * stride_y + j] += bias[j];
     }
+}
+
+void tap_gemm_pack_rows(const tap_gemm_isa *isa, float *packed, int64_t stride_packed,
+                        const float *x, int64_t stride_x, int64_t n_rows, int64_t depth)
+{
+    for (int64_t r = 0; r < n_rows; r += isa->n_rows, packed += stride_packed)
+        isa->pack_rows(packed, x + r * stride_x, stride_x,
+                       (int)smaller(isa->n_rows, n_rows - r), depth);
+}
+
+void tap_gemm_pack_words(const tap_gemm_isa *isa, float *packed, int64_t stride_packed,
+                         const void *w, tap_dtype dtype, int64_t stride_bytes,
+                         int64_t n_words, int64_t depth)
+{
+    const unsigned char *bytes = w;
+    const int64_t step = (int64_t)TAP_GEMM_DEPTH * isa->terms;
+    for (int64_t j = 0; j < n_words; j += isa->n_words, packed += stride_packed)
+        for (int64_t k = 0; k < depth; k += step)
+            isa->pack_words(packed + k / isa->terms * isa->n_words,
+                            bytes + j * stride_bytes +
+                                k * (int64_t)tap_dtype_bytes(dtype),
+                            dtype, stride_bytes,
+                            (int)smaller(isa->n_words, n_words - j),
+                            smaller(step, depth - k));
 }
 
 /* One product, in the hands of all threads. */
@@ -51,47 +83,26 @@ typedef struct product {
     const float *x;
     int64_t stride_y, stride_x, n_rows, n_in, n_out;
     const tap_tensor *w, *bias;
-    float *packed;        /* [blocks of a chunk][row panels][DEPTH][mr] */
-    float *words;         /* of this thread: [panels of a tile][DEPTH][nr] */
-    int64_t n_panels;     /* row panels */
-    int64_t block_floats; /* of one depth block in `packed` */
+    float *packed; /* [row panels][slots of a chunk][mr] */
+    int64_t panel; /* floats of one row panel in it */
 } product;
 
-static void pack_panel(const product *p, int64_t chunk, int64_t chunk_depth,
-                       int64_t panel)
-{
-    const int mr = p->isa->n_rows, step = TAP_GEMM_DEPTH * p->isa->terms;
-    const int64_t row = panel * mr;
-    for (int64_t k = 0; k < chunk_depth; k += step)
-        p->isa->pack_rows(
-            p->packed + k / step * p->block_floats + panel * TAP_GEMM_DEPTH * mr,
-            p->x + row * p->stride_x + chunk + k, p->stride_x,
-            (int)smaller(mr, p->n_rows - row), smaller(step, chunk_depth - k));
-}
-
-static void run_tile(const product *p, float *words, int64_t chunk, int64_t chunk_depth,
+static void run_tile(const product *p, float *words, int64_t chunk, int64_t depth,
                      int64_t first)
 {
-    const int nr = p->isa->n_words, step = TAP_GEMM_DEPTH * p->isa->terms;
     const int64_t n = smaller(TAP_GEMM_TILE, p->n_out - first);
-    const size_t element = tap_dtype_bytes(p->w->dtype);
+    const int64_t n_slots = tap_gemm_slots(p->isa, depth);
+    const int64_t element = (int64_t)tap_dtype_bytes(p->w->dtype);
     const unsigned char *w = p->w->bytes;
     float bias[TAP_GEMM_TILE];
     if (p->bias)
         tap_widen(bias, p->bias, first, n);
-    for (int64_t k = 0; k < chunk_depth; k += step) {
-        const int64_t depth = smaller(step, chunk_depth - k);
-        for (int64_t j = 0; j < n; j += nr)
-            p->isa->pack_words(
-                words + j * TAP_GEMM_DEPTH,
-                w + (size_t)((first + j) * p->n_in + chunk + k) * element, p->w->dtype,
-                p->n_in * (int64_t)element, (int)smaller(nr, n - j), depth);
-        tap_gemm_macro(
-            p->isa, p->y + first, p->stride_y, p->packed + k / step * p->block_floats,
-            (int64_t)TAP_GEMM_DEPTH * p->isa->n_rows, p->n_rows, words,
-            (int64_t)TAP_GEMM_DEPTH * nr, n, tap_gemm_slots(p->isa, depth),
-            chunk + k > 0, p->bias && chunk + k + depth == p->n_in ? bias : NULL);
-    }
+    tap_gemm_pack_words(p->isa, words, n_slots * p->isa->n_words,
+                        w + (first * p->n_in + chunk) * element, p->w->dtype,
+                        p->n_in * element, n, depth);
+    tap_gemm_macro(p->isa, p->y + first, p->stride_y, p->packed, p->panel, p->n_rows,
+                   words, n_slots * p->isa->n_words, n, n_slots, chunk > 0,
+                   p->bias && chunk + depth == p->n_in ? bias : NULL);
 }
 
 void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
@@ -102,31 +113,32 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
     assert(w->n_dims == 2 && TAP_GEMM_TILE % isa->n_words == 0);
     assert(tap_gemm_floats(n_rows, w->shape[1], work->n_threads) * sizeof(float) <=
            work->scratch_bytes);
-    const int64_t n_panels = round_up(n_rows, isa->n_rows) / isa->n_rows;
+    const int64_t step = (int64_t)TAP_GEMM_CHUNK * isa->terms, n_in = w->shape[1];
+    float *all_words = work->scratch;
     product p = {.isa = isa,
                  .y = y,
                  .x = x,
                  .stride_y = stride_y,
                  .stride_x = stride_x,
                  .n_rows = n_rows,
-                 .n_in = w->shape[1],
+                 .n_in = n_in,
                  .n_out = w->shape[0],
                  .w = w,
                  .bias = bias,
-                 .n_panels = n_panels,
-                 .block_floats = n_panels * isa->n_rows * TAP_GEMM_DEPTH};
-    float *all_words = work->scratch;
-    p.packed = all_words + (size_t)work->n_threads * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
+                 .packed = all_words + (size_t)work->n_threads * TAP_GEMM_TILE *
+                                           TAP_GEMM_CHUNK,
+                 .panel = isa->n_rows * tap_gemm_slots(isa, smaller(step, n_in))};
 #pragma omp parallel num_threads(work->n_threads)
     {
         float *words =
-            all_words + (size_t)omp_get_thread_num() * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
-        const int64_t step = (int64_t)TAP_GEMM_CHUNK * isa->terms;
-        for (int64_t chunk = 0; chunk < p.n_in; chunk += step) {
-            const int64_t depth = smaller(step, p.n_in - chunk);
+            all_words + (size_t)omp_get_thread_num() * TAP_GEMM_TILE * TAP_GEMM_CHUNK;
+        for (int64_t chunk = 0; chunk < n_in; chunk += step) {
+            const int64_t depth = smaller(step, n_in - chunk);
 #pragma omp for schedule(static)
-            for (int64_t panel = 0; panel < p.n_panels; panel++)
-                pack_panel(&p, chunk, depth, panel);
+            for (int64_t r = 0; r < n_rows; r += isa->n_rows)
+                tap_gemm_pack_rows(isa, p.packed + r / isa->n_rows * p.panel, p.panel,
+                                   x + r * stride_x + chunk, stride_x,
+                                   smaller(isa->n_rows, n_rows - r), depth);
 #pragma omp for schedule(dynamic)
             for (int64_t first = 0; first < p.n_out; first += TAP_GEMM_TILE)
                 run_tile(&p, words, chunk, depth, first);
@@ -136,10 +148,10 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
 
 size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads)
 {
-    const int64_t depth = smaller(round_up(d_max, TAP_GEMM_DEPTH), TAP_GEMM_CHUNK);
     /* panels of either height: 6 divides 12 */
-    return (size_t)(round_up(n_rows, TAP_GEMM_MAX_ROWS) * depth) +
-           (size_t)n_threads * TAP_GEMM_TILE * TAP_GEMM_DEPTH;
+    return (size_t)(round_up(n_rows, TAP_GEMM_MAX_ROWS) *
+                    smaller(d_max, TAP_GEMM_CHUNK)) +
+           (size_t)n_threads * TAP_GEMM_TILE * TAP_GEMM_CHUNK;
 }
 
 /* ---- any processor ---- */

@@ -15,9 +15,9 @@
 #include "tensor/kernels.h"
 
 enum {
-    TAP_GEMM_DEPTH = 384,  /* slots summed in registers before they meet memory */
-    TAP_GEMM_TILE = 128,   /* output features that a thread owns at a time */
-    TAP_GEMM_CHUNK = 3072, /* slots packed at a time: blocks of DEPTH */
+    TAP_GEMM_DEPTH = 512,  /* slots summed in registers before they meet memory */
+    TAP_GEMM_TILE = 64,    /* output features that a thread owns at a time */
+    TAP_GEMM_CHUNK = 2048, /* slots packed at a time: blocks of DEPTH */
     TAP_GEMM_AHEAD = 384,  /* floats of packed rows that are asked for ahead */
     TAP_GEMM_MAX_ROWS = 12,
     TAP_GEMM_MAX_WORDS = 32
@@ -53,13 +53,23 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                      const tap_tensor *w, const tap_tensor *bias,
                      const tap_workspace *work);
 
-/* y = or += the product of packed rows and packed words over one block of slots, for
- * n_rows rows and n_words words; then, unless it is NULL, += bias [n_words]. Edges go
- * through a small block on the stack. */
+/* y = or += the product of packed rows and packed words, panels stride_rows and
+ * stride_words floats apart, for n_rows rows and n_words words; then, unless it is NULL,
+ * += bias [n_words]. All blocks of slots of a piece of y follow each other, while it is in
+ * the nearest cache. Edges go through a small block on the stack. */
 void tap_gemm_macro(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                     const float *rows, int64_t stride_rows, int64_t n_rows,
                     const float *words, int64_t stride_words, int64_t n_words,
                     int64_t n_slots, bool add, const float *bias);
+
+/* Panels of any number of rows or words, stride_packed floats apart: depth terms of x
+ * [n_rows][stride_x], or of w, rows stride_bytes apart. */
+void tap_gemm_pack_rows(const tap_gemm_isa *isa, float *packed, int64_t stride_packed,
+                        const float *x, int64_t stride_x, int64_t n_rows,
+                        int64_t depth);
+void tap_gemm_pack_words(const tap_gemm_isa *isa, float *packed, int64_t stride_packed,
+                         const void *w, tap_dtype dtype, int64_t stride_bytes,
+                         int64_t n_words, int64_t depth);
 
 /* Slots for so many terms. */
 static inline int64_t tap_gemm_slots(const tap_gemm_isa *isa, int64_t depth)

@@ -34,12 +34,10 @@ static layout lay_out(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
     layout l = {0};
     const size_t panels = (size_t)(n_rows + TAP_GEMM_MAX_ROWS - 1) / TAP_GEMM_MAX_ROWS *
                           TAP_GEMM_MAX_ROWS;
-    const size_t depth =
-        (size_t)(d + TAP_GEMM_DEPTH - 1) / TAP_GEMM_DEPTH * TAP_GEMM_DEPTH;
-    l.logits = aligned(panels * depth);
+    l.logits = aligned(panels * (size_t)d);
     l.own = l.logits + aligned((size_t)(n_rows * n_labels));
-    l.gathered = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_DEPTH);
-    l.ids = l.gathered + aligned(2 * (size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_DEPTH);
+    l.gathered = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_CHUNK);
+    l.ids = l.gathered + aligned(2 * (size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_CHUNK);
     l.tile = l.ids + aligned(TAP_GEMM_TILE);
     l.counts = l.tile + aligned((size_t)n_rows * TAP_GEMM_TILE);
     l.stride = l.counts + aligned(2 * (size_t)(n_rows * n_labels));
@@ -56,16 +54,17 @@ size_t tap_rank_bytes(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
 typedef struct job {
     const tap_gemm_isa *isa;
     const tap_loops *loops;
-    float *packed; /* [depth blocks][row panels][DEPTH][mr] */
-    int64_t n_rows, d, n_vocab, n_panels, n_labels;
+    float *packed; /* [row panels][slots][mr] */
+    int64_t panel; /* floats of one of them */
+    int64_t n_rows, d, n_vocab, n_labels;
     const tap_tensor *w;
     const float *label_logits; /* [n_rows][n_labels] */
 } job;
 
 /* Of one thread. */
 typedef struct place {
-    float *words;            /* [panels of a tile][DEPTH][nr] */
-    unsigned char *gathered; /* [nr][DEPTH slots] elements of w */
+    float *words;            /* [panels of a tile][slots of a chunk][nr] */
+    unsigned char *gathered; /* [nr][terms of a chunk] elements of w */
     int32_t *ids;            /* [TILE] */
     float *tile;             /* [n_rows][TILE] logits */
     int32_t *counts;         /* [n_rows][n_labels][2] above, equal */
@@ -81,34 +80,25 @@ static place place_of(float *base, const layout *at, int thread)
                    .counts = (int32_t *)(void *)(own + at->counts)};
 }
 
-static void pack_rows(const job *b, const float *x, int64_t panel)
-{
-    const tap_gemm_isa *g = b->isa;
-    const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    const int64_t row = panel * g->n_rows, step = (int64_t)TAP_GEMM_DEPTH * g->terms;
-    for (int64_t k = 0; k < b->d; k += step)
-        g->pack_rows(b->packed + k / step * block + panel * TAP_GEMM_DEPTH * g->n_rows,
-                     x + row * b->d + k, b->d, (int)smaller(g->n_rows, b->n_rows - row),
-                     smaller(step, b->d - k));
-}
-
 /* Packs depth elements, from k on, of n words: those of ids, or first, first + 1 ... */
 static void pack_words(const job *b, const place *own, const int32_t *ids,
                        int64_t first, int64_t n, int64_t k, int64_t depth)
 {
     const tap_gemm_isa *g = b->isa;
-    const size_t element = tap_dtype_bytes(b->w->dtype);
-    const size_t row = (size_t)b->d * element, part = (size_t)depth * element;
+    const int64_t element = (int64_t)tap_dtype_bytes(b->w->dtype);
+    const int64_t row = b->d * element, part = depth * element;
+    const int64_t panel = tap_gemm_slots(g, depth) * g->n_words;
     const unsigned char *from = b->w->bytes;
-    from += (size_t)k * element;
-    for (int64_t j = 0; j < n; j += g->n_words) {
+    from += k * element;
+    if (!ids)
+        tap_gemm_pack_words(g, own->words, panel, from + first * row, b->w->dtype, row,
+                            n, depth);
+    for (int64_t j = 0; ids && j < n; j += g->n_words) {
         const int64_t m = smaller(g->n_words, n - j);
-        for (int64_t i = 0; ids && i < m; i++)
-            memcpy(own->gathered + (size_t)i * part, from + (size_t)ids[j + i] * row,
-                   part);
-        g->pack_words(own->words + j * TAP_GEMM_DEPTH,
-                      ids ? own->gathered : from + (size_t)(first + j) * row,
-                      b->w->dtype, (int64_t)(ids ? part : row), (int)m, depth);
+        for (int64_t i = 0; i < m; i++)
+            memcpy(own->gathered + i * part, from + ids[j + i] * row, (size_t)part);
+        tap_gemm_pack_words(g, own->words + j / g->n_words * panel, panel,
+                            own->gathered, b->w->dtype, part, m, depth);
     }
 }
 
@@ -117,15 +107,13 @@ static void product(const job *b, const place *own, const int32_t *ids, int64_t 
                     int64_t n)
 {
     const tap_gemm_isa *g = b->isa;
-    const int64_t block = b->n_panels * g->n_rows * TAP_GEMM_DEPTH;
-    const int64_t step = (int64_t)TAP_GEMM_DEPTH * g->terms;
+    const int64_t step = (int64_t)TAP_GEMM_CHUNK * g->terms;
     for (int64_t k = 0; k < b->d; k += step) {
-        const int64_t depth = smaller(step, b->d - k);
+        const int64_t depth = smaller(step, b->d - k), n_slots = tap_gemm_slots(g, depth);
         pack_words(b, own, ids, first, n, k, depth);
-        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE, b->packed + k / step * block,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_rows, b->n_rows, own->words,
-                       (int64_t)TAP_GEMM_DEPTH * g->n_words, n,
-                       tap_gemm_slots(g, depth), k > 0, NULL);
+        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE,
+                       b->packed + k / g->terms * g->n_rows, b->panel, b->n_rows,
+                       own->words, n_slots * g->n_words, n, n_slots, k > 0, NULL);
     }
 }
 
@@ -201,7 +189,7 @@ void tap_rank_rows(const tap_gemm_isa *isa, const tap_loops *loops, float *ranks
                    .n_rows = n_rows,
                    .d = d,
                    .n_vocab = n_vocab,
-                   .n_panels = (n_rows + isa->n_rows - 1) / isa->n_rows,
+                   .panel = tap_gemm_slots(isa, d) * isa->n_rows,
                    .n_labels = n_labels,
                    .w = w,
                    .label_logits = logits};
@@ -214,8 +202,9 @@ void tap_rank_rows(const tap_gemm_isa *isa, const tap_loops *loops, float *ranks
         const place own = place_of(base, &at, omp_get_thread_num());
         memset(own.counts, 0, 2 * (size_t)(n_rows * n_labels) * sizeof *own.counts);
 #pragma omp for schedule(static)
-        for (int64_t panel = 0; panel < b.n_panels; panel++)
-            pack_rows(&b, x, panel);
+        for (int64_t r = 0; r < n_rows; r += isa->n_rows)
+            tap_gemm_pack_rows(isa, b.packed + r / isa->n_rows * b.panel, b.panel,
+                               x + r * d, d, smaller(isa->n_rows, n_rows - r), d);
 #pragma omp for schedule(dynamic)
         for (int64_t l = 0; l < n_labels; l += isa->n_words)
             score_labels(logits, &b, &own, labels, l);
