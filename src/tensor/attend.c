@@ -25,8 +25,10 @@ static int64_t round_up(int64_t n, int64_t step)
 
 /* A head's scratch. */
 typedef struct bench {
-    float *keys;   /* [panels of keys][d_head][nr] */
-    float *values; /* [panels of d_head][n_k][nr] */
+    const tap_gemm_isa *gemm;
+    const tap_loops *loops;
+    float *keys;   /* [panels of keys][slots of d_head][nr] */
+    float *values; /* [panels of d_head][slots of n_k][nr] */
     float *clean_keys;
     float *rows;   /* packed query rows, then packed weights */
     float *scores; /* [TILE_ROWS][n_k] */
@@ -55,9 +57,10 @@ size_t tap_attend_floats(int64_t n_tok, int64_t d_head)
                     row_floats(n_tok, d_head) + 2 * TILE_ROWS * n_tok);
 }
 
-static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
+static bench lay_out(const tap_gemm_isa *gemm, const tap_loops *loops, float *scratch,
+                     int64_t n_tok, int64_t d_head)
 {
-    bench b;
+    bench b = {.gemm = gemm, .loops = loops};
     b.keys = scratch;
     b.clean_keys = b.keys + key_floats(n_tok, d_head);
     b.values = b.clean_keys + key_floats(n_tok, d_head);
@@ -67,65 +70,67 @@ static bench lay_out(float *scratch, int64_t n_tok, int64_t d_head)
     return b;
 }
 
-/* scratch [TAP_GEMM_MAX_WORDS][d_head]. */
-static void pack_keys(float *keys, const tap_loops *loops, const float *k,
-                      const tap_attend_args *a, float *scratch)
+/* Gathered rows go through b->rows. */
+static void pack_keys(float *keys, const bench *b, const float *k,
+                      const tap_attend_args *a)
 {
-    const int nr = loops->gemm->n_words;
+    const int nr = b->gemm->n_words;
+    const int64_t panel = tap_gemm_slots(b->gemm, a->d_head) * nr;
     const size_t row_bytes = (size_t)a->d_head * sizeof *k;
-    for (int64_t s = 0; s < a->n_k; s += nr) {
+    for (int64_t s = 0; s < a->n_k; s += nr, keys += panel) {
         const int n = (int)(a->n_k - s < nr ? a->n_k - s : nr);
         const float *from = k + s * a->stride_kv;
         int64_t stride = a->stride_kv;
         for (int i = 0; a->key_rows && i < n; i++) {
             const int64_t row = a->key_rows[s + i];
             if (row >= 0)
-                memcpy(scratch + i * a->d_head, k + row * a->stride_kv, row_bytes);
+                memcpy(b->rows + i * a->d_head, k + row * a->stride_kv, row_bytes);
             else
-                memset(scratch + i * a->d_head, 0, row_bytes);
+                memset(b->rows + i * a->d_head, 0, row_bytes);
         }
         if (a->key_rows) {
-            from = scratch;
+            from = b->rows;
             stride = a->d_head;
         }
-        loops->gemm->pack_words(keys + s * a->d_head, from, TAP_F32,
-                                stride * (int64_t)sizeof *k, n, a->d_head);
+        b->gemm->pack_words(keys, from, TAP_F32, stride * (int64_t)sizeof *k, n,
+                            a->d_head);
     }
 }
 
 /* values[key][j] is already the layout of a packed panel, but for its width. */
-static void pack_values(float *values, const tap_loops *loops, const float *v,
-                        const tap_attend_args *a)
+static void pack_values(const bench *b, const float *v, const tap_attend_args *a)
 {
-    const int nr = loops->gemm->n_words;
-    for (int64_t s = 0; s < a->n_k; s++) {
-        const int64_t row = tap_attend_key(a, s);
-        for (int64_t j = 0; j < a->d_head; j += nr) {
-            float *to = values + j * a->n_k + s * nr;
-            const int64_t n = row < 0 ? 0 : a->d_head - j < nr ? a->d_head - j : nr;
-            if (n > 0)
-                memcpy(to, v + row * a->stride_kv + j, (size_t)n * sizeof *to);
-            for (int64_t i = n; i < nr; i++)
-                to[i] = 0.0F;
+    const tap_gemm_isa *g = b->gemm;
+    const int64_t panel = tap_gemm_slots(g, a->n_k) * g->n_words;
+    float *to = b->values;
+    for (int64_t s = 0; s < a->n_k; s += g->terms, to += g->n_words)
+        for (int64_t j = 0; j < a->d_head; j += g->n_words) {
+            const float *x[TAP_GEMM_MAX_TERMS] = {0};
+            for (int t = 0; t < g->terms && s + t < a->n_k; t++) {
+                const int64_t row = tap_attend_key(a, s + t);
+                x[t] = row < 0 ? NULL : v + row * a->stride_kv + j;
+            }
+            g->pack_slot(
+                to + j / g->n_words * panel, g->n_words, x,
+                (int)(a->d_head - j < g->n_words ? a->d_head - j : g->n_words));
         }
-    }
 }
 
 /* scores[r][s] = scale <q_r, k_s>; where somebody looks, what a causal mask forbids is
  * -inf. */
-static void score(float *scores, float *packed, const tap_loops *loops, const float *q,
-                  const float *keys, const tap_attend_args *a, int64_t first,
-                  int64_t n_rows, int64_t n_seen)
+static void score(float *scores, const bench *b, const float *q, const float *keys,
+                  const tap_attend_args *a, int64_t first, int64_t n_rows,
+                  int64_t n_seen)
 {
-    const tap_gemm_isa *g = loops->gemm;
-    const int64_t panel = a->d_head * g->n_rows;
-    tap_gemm_pack_rows(g, packed, panel, q, a->stride_q, n_rows, a->d_head);
-    tap_gemm_macro(g, scores, a->n_k, packed, panel, n_rows, keys,
-                   (int64_t)a->d_head * g->n_words, n_seen, a->d_head, false, NULL);
+    const tap_gemm_isa *g = b->gemm;
+    const int64_t n_slots = tap_gemm_slots(g, a->d_head), panel = n_slots * g->n_rows;
+    tap_gemm_pack_rows(g, b->rows, panel, q, a->stride_q, n_rows, a->d_head);
+    tap_gemm_macro(g, scores, a->n_k, b->rows, panel, n_rows, keys,
+                   n_slots * g->n_words, n_seen, n_slots, false, NULL);
     for (int64_t r = 0; r < n_rows; r++) {
         float *row = scores + r * a->n_k;
         const int64_t end = a->causal ? tap_attend_row(a, first + r) + 1 : a->n_k;
-        loops->scale(row, a->scale, end);
+        b->loops->scale(row, a->scale, end);
         for (int64_t s = end; a->scores && s < a->n_k; s++)
             row[s] = -INFINITY;
     }
@@ -241,9 +246,8 @@ static row row_of(const tap_attend_args *a, int64_t base, int head, int64_t q)
                  .edge_class = a->edges ? a->edges->class_of_head[head] : 0};
 }
 
-static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
-                  int64_t base, int head, int64_t first, int64_t n_rows,
-                  tap_head_receipt *count)
+static void weigh(const bench *b, const tap_attend_args *a, int64_t base, int head,
+                  int64_t first, int64_t n_rows, tap_head_receipt *count)
 {
     const tap_edges *e = a->edges;
     for (int64_t q = 0; q < n_rows; q++) {
@@ -252,7 +256,7 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
         int64_t n_used = change_scores(w, &r, count);
         count->rows_emptied += n_used == 0;
         if (n_used > 0)
-            loops->softmax(w, r.end);
+            b->loops->softmax(w, r.end);
         else
             memset(w, 0, (size_t)r.end * sizeof *w);
         for (int64_t s = 0;
@@ -262,7 +266,7 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
         memset(w + r.end, 0, (size_t)(a->n_k - r.end) * sizeof *w);
         if (e) {
             if (e->frozen)
-                loops->softmax(clean, r.end);
+                b->loops->softmax(clean, r.end);
             n_used -= change_weights(w, clean, &r, count);
             count->weight_on_cut += weight_on(w, bits_of(e->cut, &r), &r);
             count->weight_on_cut += weight_on(w, bits_of(e->zeroed, &r), &r);
@@ -272,14 +276,15 @@ static void weigh(bench *b, const tap_loops *loops, const tap_attend_args *a,
 }
 
 /* z = weights times values over the keys below n_seen. */
-static void mix(const bench *b, const tap_loops *loops, const tap_attend_args *a,
-                float *z, int64_t n_rows, int64_t n_seen)
+static void mix(const bench *b, const tap_attend_args *a, float *z, int64_t n_rows,
+                int64_t n_seen)
 {
-    const tap_gemm_isa *g = loops->gemm;
-    const int64_t panel = n_seen * g->n_rows;
+    const tap_gemm_isa *g = b->gemm;
+    const int64_t n_slots = tap_gemm_slots(g, n_seen), panel = n_slots * g->n_rows;
     tap_gemm_pack_rows(g, b->rows, panel, b->scores, a->n_k, n_rows, n_seen);
     tap_gemm_macro(g, z, a->stride_z, b->rows, panel, n_rows, b->values,
-                   a->n_k * g->n_words, a->d_head, n_seen, false, NULL);
+                   tap_gemm_slots(g, a->n_k) * g->n_words, a->d_head, n_slots, false,
+                   NULL);
 }
 
 /* Whether nothing but a cut is asked of this head: no maps, no changed weights. */
@@ -314,9 +319,9 @@ static int64_t only_key(const row *r)
 
 /* A tile whose rows read one key each needs no scores: the weight is 1 and z = v. Returns
  * false, with nothing done, for any other tile. */
-static bool copy_isolated(float *z, const float *v, const tap_attend_args *a,
-                          int64_t base, int head, int64_t first, int64_t n_rows,
-                          tap_head_receipt *count)
+static bool copy_isolated(float *z, const bench *b, const float *v,
+                          const tap_attend_args *a, int64_t base, int head,
+                          int64_t first, int64_t n_rows, tap_head_receipt *count)
 {
     int64_t keys[TILE_ROWS];
     tap_head_receipt sum = {0};
@@ -330,10 +335,8 @@ static bool copy_isolated(float *z, const float *v, const tap_attend_args *a,
         sum.used++;
     }
     for (int64_t q = 0; q < n_rows; q++)
-        for (int64_t i = 0; i < a->d_head;
-             i++) /* adding 0 as the product does: no -0 */
-            z[q * a->stride_z + i] =
-                v[tap_attend_key(a, keys[q]) * a->stride_kv + i] + 0.0F;
+        b->gemm->pass(z + q * a->stride_z,
+                      v + tap_attend_key(a, keys[q]) * a->stride_kv, a->d_head);
     tap_head_receipt_add(count, &sum);
     return true;
 }
@@ -355,11 +358,10 @@ static void put_map(float *map, const float *rows, const tap_attend_args *whole,
 }
 
 /* One segment: a is the problem of its tokens alone, counted from base on. */
-static void attend_segment(const tap_loops *loops, const tap_attend_args *whole,
+static void attend_segment(const bench *b, const tap_attend_args *whole,
                            const tap_attend_args *a, int64_t base, int head,
-                           float *scratch, tap_head_receipt *count)
+                           tap_head_receipt *count)
 {
-    bench b = lay_out(scratch, a->n_k, a->d_head);
     const int64_t at = (int64_t)head * a->d_head;
     const int64_t kv = (int64_t)(head / (a->n_heads / a->n_kv_heads)) * a->d_head;
     const bool frozen = a->edges && a->edges->frozen;
@@ -370,29 +372,29 @@ static void attend_segment(const tap_loops *loops, const tap_attend_args *whole,
         const int64_t last = tap_attend_row(a, first + n - 1) + 1;
         const int64_t n_seen = a->causal && last < a->n_k ? last : a->n_k;
         float *z = a->z + first * a->stride_z + at;
-        if (isolated && copy_isolated(z, a->v + kv, a, base, head, first, n, count))
+        if (isolated && copy_isolated(z, b, a->v + kv, a, base, head, first, n, count))
             continue;
         if (!packed) {
-            pack_keys(b.keys, loops, a->k + kv, a, b.rows);
-            pack_values(b.values, loops, a->v + kv, a);
+            pack_keys(b->keys, b, a->k + kv, a);
+            pack_values(b, a->v + kv, a);
             if (frozen)
-                pack_keys(b.clean_keys, loops, a->k_clean + kv, a, b.rows);
+                pack_keys(b->clean_keys, b, a->k_clean + kv, a);
             packed = true;
         }
-        score(b.scores, b.rows, loops, a->q + first * a->stride_q + at, b.keys, a,
-              first, n, n_seen);
-        put_map(a->scores, b.scores, whole, a, base, head, first, n, -INFINITY);
+        score(b->scores, b, a->q + first * a->stride_q + at, b->keys, a, first, n,
+              n_seen);
+        put_map(a->scores, b->scores, whole, a, base, head, first, n, -INFINITY);
         if (frozen)
-            score(b.clean, b.rows, loops, a->q_clean + first * a->stride_q + at,
-                  b.clean_keys, a, first, n, n_seen);
-        weigh(&b, loops, a, base, head, first, n, count);
-        put_map(a->pattern, b.scores, whole, a, base, head, first, n, 0.0F);
-        mix(&b, loops, a, z, n, n_seen);
+            score(b->clean, b, a->q_clean + first * a->stride_q + at, b->clean_keys, a,
+                  first, n, n_seen);
+        weigh(b, a, base, head, first, n, count);
+        put_map(a->pattern, b->scores, whole, a, base, head, first, n, 0.0F);
+        mix(b, a, z, n, n_seen);
     }
 }
 
-void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
-                     float *scratch)
+void tap_attend_head(const tap_gemm_isa *gemm, const tap_loops *loops,
+                     const tap_attend_args *a, int head, float *scratch)
 {
     const int64_t end_q = a->first_q + a->n_q;
     assert(!a->rows || (a->first_q == 0 && a->segment == 0));
@@ -415,7 +417,8 @@ void tap_attend_head(const tap_loops *loops, const tap_attend_args *a, int head,
             part.q_clean += skip_q * a->stride_q;
             part.k_clean += base * a->stride_kv;
         }
-        attend_segment(loops, a, &part, base, head, scratch, &count);
+        const bench b = lay_out(gemm, loops, scratch, part.n_k, part.d_head);
+        attend_segment(&b, a, &part, base, head, &count);
     }
     if (a->receipt)
         tap_head_receipt_add(&a->receipt[head], &count);

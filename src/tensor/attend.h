@@ -5,9 +5,9 @@
 
 #include "tensor/loops.h"
 
-/* All query rows of one head. scratch: tap_attend_floats. */
-void tap_attend_head(const tap_loops *loops, const tap_attend_args *args, int head,
-                     float *scratch);
+/* All query rows of one head, its two products by `gemm`. scratch: tap_attend_floats. */
+void tap_attend_head(const tap_gemm_isa *gemm, const tap_loops *loops,
+                     const tap_attend_args *args, int head, float *scratch);
 
 /* Floats of scratch for sequences up to n_tok and heads up to d_head. */
 size_t tap_attend_floats(int64_t n_tok, int64_t d_head);

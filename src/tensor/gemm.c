@@ -68,12 +68,28 @@ void tap_gemm_pack_words(const tap_gemm_isa *isa, float *packed, int64_t stride_
     const int64_t step = (int64_t)TAP_GEMM_DEPTH * isa->terms;
     for (int64_t j = 0; j < n_words; j += isa->n_words, packed += stride_packed)
         for (int64_t k = 0; k < depth; k += step)
-            isa->pack_words(packed + k / isa->terms * isa->n_words,
-                            bytes + j * stride_bytes +
-                                k * (int64_t)tap_dtype_bytes(dtype),
-                            dtype, stride_bytes,
-                            (int)smaller(isa->n_words, n_words - j),
-                            smaller(step, depth - k));
+            isa->pack_words(
+                packed + k / isa->terms * isa->n_words,
+                bytes + j * stride_bytes + k * (int64_t)tap_dtype_bytes(dtype), dtype,
+                stride_bytes, (int)smaller(isa->n_words, n_words - j),
+                smaller(step, depth - k));
+}
+
+void tap_gemm_pack_slot(float *b, int nr, const float *const *x, int n_valid)
+{
+    if (!x[0])
+        n_valid = 0;
+    if (n_valid > 0)
+        memcpy(b, x[0], (size_t)n_valid * sizeof *b);
+    for (int j = n_valid; j < nr; j++)
+        b[j] = 0.0F;
+}
+
+void tap_gemm_pass(float *y, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] + 0.0F;
 }
 
 /* One product, in the hands of all threads. */
@@ -125,8 +141,8 @@ void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
                  .n_out = w->shape[0],
                  .w = w,
                  .bias = bias,
-                 .packed = all_words + (size_t)work->n_threads * TAP_GEMM_TILE *
-                                           TAP_GEMM_CHUNK,
+                 .packed = all_words +
+                           (size_t)work->n_threads * TAP_GEMM_TILE * TAP_GEMM_CHUNK,
                  .panel = isa->n_rows * tap_gemm_slots(isa, smaller(step, n_in))};
 #pragma omp parallel num_threads(work->n_threads)
     {
@@ -204,4 +220,6 @@ const tap_gemm_isa tap_gemm_portable = {
     .block = block_portable,
     .pack_words = pack_words_portable,
     .pack_rows = pack_rows_portable,
+    .pack_slot = tap_gemm_pack_slot,
+    .pass = tap_gemm_pass,
 };

@@ -20,7 +20,8 @@ enum {
     TAP_GEMM_CHUNK = 2048, /* slots packed at a time: blocks of DEPTH */
     TAP_GEMM_AHEAD = 384,  /* floats of packed rows that are asked for ahead */
     TAP_GEMM_MAX_ROWS = 12,
-    TAP_GEMM_MAX_WORDS = 32
+    TAP_GEMM_MAX_WORDS = 32,
+    TAP_GEMM_MAX_TERMS = 2
 };
 
 /* One instruction set's inner loops. A packed panel holds slots of 4 bytes: one term in
@@ -41,7 +42,16 @@ typedef struct tap_gemm_isa {
     /* a[k][r] = x[r][k]; rows r >= n_valid are 0. */
     void (*pack_rows)(float *a, const float *x, int64_t stride_x, int n_valid,
                       int64_t depth);
+    /* One slot of nr words whose terms are rows: b[j] = x[0][j] and, where a slot has two,
+     * x[1][j]; terms that are NULL, and words j >= n_valid, are 0. */
+    void (*pack_slot)(float *b, int nr, const float *const *x, int n_valid);
+    /* y = 1 x as the product has it: rounded to a term, and no -0. */
+    void (*pass)(float *y, const float *x, int64_t n);
 } tap_gemm_isa;
+
+/* The last two where terms are f32. */
+void tap_gemm_pack_slot(float *b, int nr, const float *const *x, int n_valid);
+void tap_gemm_pass(float *y, const float *x, int64_t n);
 
 extern const tap_gemm_isa tap_gemm_portable, tap_gemm_avx2, tap_gemm_avx512;
 /* bf16 x bf16 summed in f32; x is rounded to nearest. Needs avx512_bf16. */

@@ -76,7 +76,9 @@ const tap_gemm_isa tap_gemm_avx2 = {.n_rows = MR,
                                     .terms = 1,
                                     .block = block,
                                     .pack_words = pack_words,
-                                    .pack_rows = pack_rows};
+                                    .pack_rows = pack_rows,
+                                    .pack_slot = tap_gemm_pack_slot,
+                                    .pass = tap_gemm_pass};
 
 #else
 typedef int tap_no_avx2_here; /* a file must declare something */

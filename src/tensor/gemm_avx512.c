@@ -93,7 +93,9 @@ const tap_gemm_isa tap_gemm_avx512 = {.n_rows = MR,
                                       .terms = 1,
                                       .block = block,
                                       .pack_words = pack_words,
-                                      .pack_rows = pack_rows};
+                                      .pack_rows = pack_rows,
+                                      .pack_slot = tap_gemm_pack_slot,
+                                      .pass = tap_gemm_pass};
 
 #else
 typedef int tap_no_avx512_here; /* a file must declare something */

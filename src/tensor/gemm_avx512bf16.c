@@ -118,12 +118,40 @@ static void pack_words(float *b, const void *w, tap_dtype dtype, int64_t stride_
         pack_16(b + j, NR, bytes, stride_bytes, n_valid - j, depth / 2);
 }
 
+BF16 static void pack_slot(float *b, int nr, const float *const *x, int n_valid)
+{
+    for (int j = 0; j < nr; j += 16) {
+        const __mmask16 some = first_16(n_valid - j);
+        const __m512 none = _mm512_setzero_ps();
+        const __m512 low = x[0] ? _mm512_maskz_loadu_ps(some, x[0] + j) : none;
+        const __m512 high = x[1] ? _mm512_maskz_loadu_ps(some, x[1] + j) : none;
+        const __m512i pairs = _mm512_or_si512(
+            _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low)),
+            _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(high)),
+                              16));
+        _mm512_storeu_ps(b + j, _mm512_castsi512_ps(pairs));
+    }
+}
+
+BF16 static void pass(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 16) {
+        const __mmask16 some = first_16(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(some, x + i);
+        const __m512 wide = _mm512_castsi512_ps(_mm512_slli_epi32(
+            _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v)), 16));
+        _mm512_mask_storeu_ps(y + i, some, _mm512_add_ps(wide, _mm512_setzero_ps()));
+    }
+}
+
 const tap_gemm_isa tap_gemm_avx512bf16 = {.n_rows = MR,
                                           .n_words = NR,
                                           .terms = 2,
                                           .block = block,
                                           .pack_words = pack_words,
-                                          .pack_rows = pack_rows};
+                                          .pack_rows = pack_rows,
+                                          .pack_slot = pack_slot,
+                                          .pass = pass};
 
 #else
 typedef int tap_no_avx512bf16_here; /* a file must declare something */

@@ -223,8 +223,8 @@ extern const tap_kernels tap_kernels_ref;
 /* The fastest table this processor can run. Missing entries are the reference's. */
 const tap_kernels *tap_kernels_cpu(void);
 
-/* The same with linear and rank in bf16: x and w are rounded to bf16, products are summed in
- * f32, everything else is f32. The same bits for any rows, neighbours and threads hold
+/* The same with linear, rank and the two products of attend in bf16: both sides are rounded
+ * to bf16, products are summed in f32, everything else is f32. The same bits for any rows, neighbours and threads hold
  * within this table, not between it and the others. NULL where the processor has no such
  * products: then the f32 table is the faster one, and the manifest should name it. */
 const tap_kernels *tap_kernels_bf16(void);

@@ -102,8 +102,8 @@ static void rope(const tap_loops *loops, float *x, int64_t stride_x, int64_t n_r
                     sine + r * half);
 }
 
-static void attend(const tap_loops *loops, const tap_attend_args *args, int64_t n,
-                   const tap_workspace *work)
+static void attend(const tap_gemm_isa *gemm, const tap_loops *loops,
+                   const tap_attend_args *args, int64_t n, const tap_workspace *work)
 {
     if (n == 0)
         return;
@@ -116,7 +116,7 @@ static void attend(const tap_loops *loops, const tap_attend_args *args, int64_t 
 #pragma omp parallel for schedule(dynamic) num_threads(work->n_threads)
     for (int64_t task = 0; task < n * n_heads; task++) {
         float *scratch = work->scratch;
-        tap_attend_head(loops, &args[task / n_heads], (int)(task % n_heads),
+        tap_attend_head(gemm, loops, &args[task / n_heads], (int)(task % n_heads),
                         scratch + (size_t)omp_get_thread_num() * floats);
     }
 }
@@ -184,7 +184,7 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
     static void isa##_attend(const tap_attend_args *args, int64_t n,                   \
                              const tap_workspace *work)                                \
     {                                                                                  \
-        attend(&(loops), args, n, work);                                               \
+        attend((loops).gemm, &(loops), args, n, work);                                 \
     }                                                                                  \
     static void isa##_rank(float *ranks, float *label_logits, const float *x,          \
                            int64_t n_rows, const tap_tensor *w, const int32_t *labels, \
@@ -232,6 +232,12 @@ static void bf16_rank(float *ranks, float *label_logits, const float *x, int64_t
                   n_rows, w, labels, n_labels, candidates, work);
 }
 
+static void bf16_attend(const tap_attend_args *args, int64_t n,
+                        const tap_workspace *work)
+{
+    attend(&tap_gemm_avx512bf16, &tap_loops_avx512, args, n, work);
+}
+
 static const tap_kernels bf16_table = {.name = "avx512bf16",
                                        .compute = "bf16",
                                        .attends = TAP_ATTEND_ALL,
@@ -242,7 +248,7 @@ static const tap_kernels bf16_table = {.name = "avx512bf16",
                                        .gate = avx512_gate,
                                        .add = avx512_add,
                                        .rope = avx512_rope,
-                                       .attend = avx512_attend,
+                                       .attend = bf16_attend,
                                        .rank = bf16_rank,
                                        .scratch_bytes = scratch_bytes};
 

@@ -109,7 +109,8 @@ static void product(const job *b, const place *own, const int32_t *ids, int64_t 
     const tap_gemm_isa *g = b->isa;
     const int64_t step = (int64_t)TAP_GEMM_CHUNK * g->terms;
     for (int64_t k = 0; k < b->d; k += step) {
-        const int64_t depth = smaller(step, b->d - k), n_slots = tap_gemm_slots(g, depth);
+        const int64_t depth = smaller(step, b->d - k),
+                      n_slots = tap_gemm_slots(g, depth);
         pack_words(b, own, ids, first, n, k, depth);
         tap_gemm_macro(g, own->tile, TAP_GEMM_TILE,
                        b->packed + k / g->terms * g->n_rows, b->panel, b->n_rows,

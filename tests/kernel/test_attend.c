@@ -1,6 +1,10 @@
 /* Attention: against the reference in f32 and f64 with every kind of change, over odd
- * shapes; a row has the same bits in any tile, with any neighbours, on any set. */
+ * shapes; a row has the same bits in any tile, with any neighbours, on any set. What holds
+ * of bits is tried in both arithmetics. */
 #include "inputs.h"
+
+static const tap_kernels *fast; /* in hand */
+static float near = 1e-5F;      /* how far its z may be from the reference's */
 
 /* One problem and everything it points to. */
 typedef struct problem {
@@ -246,7 +250,7 @@ static void a_segment_does_not_know_the_others(void **state)
     p->args.segment = 50;
     const size_t bytes = (size_t)(150 * p->args.stride_z) * sizeof *p->z;
     float *whole = take(bytes, 1);
-    run(tap_kernels_cpu(), 2, p);
+    run(fast, 2, p);
     memcpy(whole, p->z, bytes);
     p->args.segment = 0;
     p->args.n_q = p->args.n_k = 50;
@@ -254,7 +258,7 @@ static void a_segment_does_not_know_the_others(void **state)
         p->args.q = p->q + t * p->args.stride_q;
         p->args.k = p->k + t * p->args.stride_kv;
         p->args.v = p->v + t * p->args.stride_kv;
-        run(tap_kernels_cpu(), 1, p);
+        run(fast, 1, p);
         assert_memory_equal(p->z, whole + t * p->args.stride_z, bytes / 3);
     }
     tap_free(whole);
@@ -266,7 +270,7 @@ static void weights_sum_to_one_and_cut_edges_carry_none(void **state)
     (void)state;
     problem *p = make_problem(131, 4, 2, 10, true, true);
     p->edges.zeroed = p->edges.frozen = NULL;
-    run(tap_kernels_cpu(), 2, p);
+    run(fast, 2, p);
     for (int h = 0; h < 4; h++)
         for (int64_t t = 0; t < p->n_tok; t++) {
             double sum = 0.0;
@@ -295,7 +299,7 @@ static void a_row_does_not_know_its_tile_nor_what_follows(void **state)
     problem *p = make_problem(131, 4, 2, 10, true, true);
     const size_t bytes = (size_t)(p->n_tok * p->args.stride_z) * sizeof *p->z;
     float *whole = take(bytes, 1);
-    run(tap_kernels_cpu(), 2, p);
+    run(fast, 2, p);
     memcpy(whole, p->z, bytes);
     p->args.scores = p->args.pattern = NULL;
     for (int64_t n = 1; n <= 50; n += 49)
@@ -305,7 +309,7 @@ static void a_row_does_not_know_its_tile_nor_what_follows(void **state)
             p->args.n_k = t + n;
             p->args.q = p->q + t * p->args.stride_q;
             p->args.q_clean = p->q_clean + t * p->args.stride_q;
-            run(tap_kernels_cpu(), 1, p);
+            run(fast, 1, p);
             assert_memory_equal(p->z, whole + t * p->args.stride_z,
                                 (size_t)(n * p->args.stride_z) * sizeof *p->z);
         }
@@ -324,7 +328,7 @@ static void rows_named_by_place_equal_those_of_the_whole(void **state)
         float *whole = take(bytes, 1), *q = take((size_t)(p->n_tok * d_q), sizeof *q);
         float *clean = take((size_t)(p->n_tok * d_q), sizeof *q);
         int64_t rows[131], n = 0;
-        run(tap_kernels_cpu(), 2, p);
+        run(fast, 2, p);
         memcpy(whole, p->z, bytes);
         p->args.scores = p->args.pattern = NULL;
         for (int64_t t = 1; t < p->n_tok; t += 3) {
@@ -336,14 +340,14 @@ static void rows_named_by_place_equal_those_of_the_whole(void **state)
         p->args.q_clean = clean;
         p->args.rows = rows;
         p->args.n_q = n;
-        run(tap_kernels_cpu(), 3, p);
+        run(fast, 3, p);
         for (int64_t i = 0; i < n; i++)
             assert_memory_equal(p->z + i * stride, whole + rows[i] * stride,
                                 (size_t)stride * sizeof *p->z);
         run(&tap_kernels_ref, 1, p);
         for (int64_t i = 0; i < n * stride; i++)
             assert_true(fabsf(p->z[i] - whole[rows[i / stride] * stride + i % stride]) <
-                        1e-5F);
+                        near);
         tap_free(clean);
         tap_free(q);
         tap_free(whole);
@@ -356,7 +360,7 @@ static void keys_that_nobody_reads_need_no_rows(void **state)
 {
     (void)state;
 
-    enum { N = 431 }; /* more than one block of keys */
+    enum { N = 1131 }; /* more than one block of keys, two to a slot or not */
 
     problem *p = make_problem(N, 4, 2, 10, true, true);
     const int64_t d_q = p->args.stride_q, d_kv = p->args.stride_kv;
@@ -368,7 +372,7 @@ static void keys_that_nobody_reads_need_no_rows(void **state)
     int32_t key_rows[N];
     p->edges.frozen = NULL;
     for (int64_t t = 0; t < N; t++) {
-        key_rows[t] = t % 5 == 1 || t == 400 ? (int32_t)n : -1;
+        key_rows[t] = t % 5 == 1 || t == 1100 ? (int32_t)n : -1;
         if (key_rows[t] < 0)
             continue;
         memcpy(k + n * d_kv, p->k + t * d_kv, (size_t)d_kv * sizeof *k);
@@ -383,7 +387,7 @@ static void keys_that_nobody_reads_need_no_rows(void **state)
                     tap_bits_drop(row_of(p, p->zeroed, c, t), s);
                 }
     p->args.scores = p->args.pattern = NULL;
-    run(tap_kernels_cpu(), 2, p);
+    run(fast, 2, p);
     memcpy(whole, p->z, bytes);
     p->args.k = k;
     p->args.v = v;
@@ -391,14 +395,14 @@ static void keys_that_nobody_reads_need_no_rows(void **state)
     p->args.rows = rows;
     p->args.n_q = n;
     p->args.q = p->args.z = z;
-    const tap_kernels *tables[] = {tap_kernels_cpu(), &tap_kernels_ref};
+    const tap_kernels *tables[] = {fast, &tap_kernels_ref};
     for (int i = 0; i < 2; i++) {
         for (int64_t r = 0; r < n; r++)
             memcpy(z + r * d_q, p->q + rows[r] * d_q, (size_t)d_q * sizeof *z);
         run(tables[i], 2, p);
         for (int64_t j = 0; j < n * d_q; j++) {
             const float want = whole[rows[j / d_q] * d_q + j % d_q];
-            assert_true(fabsf(z[j] - want) < (i ? 1e-5F : 0x1p-149F));
+            assert_true(fabsf(z[j] - want) < (i ? near : 0x1p-149F));
         }
     }
     tap_free(whole);
@@ -426,22 +430,21 @@ static void isolated_rows_are_their_value(void **state)
         tap_head_receipt want[4];
         const size_t bytes = (size_t)(n * p->args.stride_z) * sizeof *p->z;
         float *long_way = take(bytes, 1);
-        run(tap_kernels_cpu(), 2, p); /* maps are asked for */
+        run(fast, 2, p); /* maps are asked for */
         memcpy(long_way, p->z, bytes);
         memcpy(want, p->receipts, sizeof want);
         p->args.scores = p->args.pattern = NULL;
         memset(p->z, 0x7f, bytes);
-        run(tap_kernels_cpu(), 2, p);
+        run(fast, 2, p);
         assert_memory_equal(p->z, long_way, bytes);
         assert_memory_equal(p->receipts, want, sizeof want);
         p->edges.log_scale = p->log_scale; /* what is scaled is counted */
-        run(tap_kernels_cpu(), 2, p);
+        run(fast, 2, p);
         assert_true(p->receipts[0].scaled > 0);
         assert_int_equal(want[0].used, (causal ? 1 : n) + n - 1);
         for (int i = 0; i < 10; i++)
-            assert_true(
-                p->z[60 * p->args.stride_z + i] >= p->v[5 * p->args.stride_kv + i] &&
-                p->z[60 * p->args.stride_z + i] <= p->v[5 * p->args.stride_kv + i]);
+            assert_true(fabsf(p->z[60 * p->args.stride_z + i] -
+                              p->v[5 * p->args.stride_kv + i]) <= near);
         tap_free(long_way);
         free_problem(p);
     }
@@ -483,7 +486,7 @@ static void problems_stand_beside_each_other(void **state)
     const size_t a_bytes = (size_t)(131 * a->args.stride_z) * sizeof *a->z;
     const size_t b_bytes = (size_t)(60 * b->args.stride_z) * sizeof *b->z;
     float *a_alone = take(a_bytes, 1), *b_alone = take(b_bytes, 1);
-    const tap_kernels *k = tap_kernels_cpu();
+    const tap_kernels *k = fast;
     run(k, 1, a);
     run(k, 1, b);
     memcpy(a_alone, a->z, a_bytes);
@@ -504,20 +507,61 @@ static void problems_stand_beside_each_other(void **state)
     free_problem(b);
 }
 
+/* In bf16: what f32 makes of rounded queries, keys and values, but for the rounding of the
+ * weights, by 2^-9 of each. */
+static void products_are_those_of_rounded_numbers(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        problem *p = make_problem(131, 4, 2, 33, causal, true);
+        const int64_t n = p->n_tok * p->args.stride_z;
+        float *z = take((size_t)n, sizeof *z);
+        run(fast, 2, p);
+        memcpy(z, p->z, (size_t)n * sizeof *z);
+        float *const inputs[] = {p->q, p->k, p->v, p->q_clean, p->k_clean};
+        const int64_t widths[] = {p->args.stride_q, p->args.stride_kv,
+                                  p->args.stride_kv, p->args.stride_q,
+                                  p->args.stride_kv};
+        for (int i = 0; i < 5; i++)
+            for (int64_t j = 0; j < p->n_tok * widths[i]; j++)
+                inputs[i][j] = tap_from_bf16(tap_to_bf16(inputs[i][j]));
+        run(&tap_kernels_ref, 1, p);
+        for (int64_t i = 0; i < n; i++) /* |v| < 1, and frozen weights may sum to 2 */
+            assert_true(fabsf(z[i] - p->z[i]) <= 2.0F * 0x1p-9F + 1e-5F);
+        tap_free(z);
+        free_problem(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_change_agrees_with_the_reference),
         cmocka_unit_test(odd_shapes_agree_with_the_reference),
         cmocka_unit_test(segments_do_not_meet),
+        cmocka_unit_test(what_is_not_a_number_is_not_hidden),
+    };
+    const struct CMUnitTest bits[] = {
         cmocka_unit_test(a_segment_does_not_know_the_others),
         cmocka_unit_test(weights_sum_to_one_and_cut_edges_carry_none),
         cmocka_unit_test(a_row_does_not_know_its_tile_nor_what_follows),
         cmocka_unit_test(rows_named_by_place_equal_those_of_the_whole),
         cmocka_unit_test(keys_that_nobody_reads_need_no_rows),
         cmocka_unit_test(isolated_rows_are_their_value),
-        cmocka_unit_test(what_is_not_a_number_is_not_hidden),
         cmocka_unit_test(problems_stand_beside_each_other),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest rounded[] = {
+        cmocka_unit_test(products_are_those_of_rounded_numbers),
+    };
+    fast = tap_kernels_cpu();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("bits in f32", bits, NULL, NULL);
+    fast = tap_kernels_bf16();
+    if (!fast) {
+        print_message("this processor has no products in bf16\n");
+        return failed;
+    }
+    near = 0x1p-6F; /* of |v| < 1: q, k, v and weights are rounded */
+    failed += cmocka_run_group_tests_name("bits in bf16", bits, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("bf16", rounded, NULL, NULL);
 }
