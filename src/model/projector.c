@@ -6,6 +6,7 @@
  * are mapped too. No tokens meet here, but in the perceiver. */
 #include "model/perceiver.h"
 
+#include <math.h>
 #include <string.h>
 
 /* out [n_merged][merge merge d]: of each square of features its four (nine ...) rows one
@@ -78,16 +79,23 @@ static void run_maps(tap_pass *pass, float *out, const float *in, float *hidden,
     }
 }
 
-/* features [n][d] of all tiles, normed. */
+/* Whether a state's first row is a class token that is no feature. */
+static bool leads_with_cls(const tap_vision_spec *v, const tap_span *span)
+{
+    return v->has_cls && !v->keeps_cls && tap_span_place(span, 0) == 0;
+}
+
+/* features [n][d] of all tiles, normed; of one tile those whose patches were computed. */
 static tap_status take_features(float **out, tap_pass *pass, const float *state,
                                 const tap_span *span, int64_t *n, tap_error *err)
 {
     tap_job *job = pass->job;
     const tap_model *m = job->model;
     const tap_vision_spec *v = &m->spec.vision;
-    const int64_t d = v->stack.d_model, n_keep = tap_vision_features(v),
+    const int64_t d = v->stack.d_model,
                   n_tiles = job->items[span->item].pixels->n_tiles,
-                  n_tile = span->n_rows / n_tiles; /* with the class token or without */
+                  n_tile = span->n_rows / n_tiles,
+                  n_keep = n_tile - leads_with_cls(v, span);
     *n = n_tiles * n_keep;
     TAP_TRY(
         tap_arena_take(out, &job->arena, (size_t)*n, (size_t)d * sizeof **out, err));
@@ -97,8 +105,19 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
     if (v->has_post_norm)
         job->kernels->layer_norm(*out, *out, *n, d, &m->post_norm.weight,
                                  &m->post_norm.bias, v->stack.norm_eps, &job->work);
-    tap_pass_single(pass, span, *n);
-    return tap_pass_at(pass, TAP_SITE_FEATURES, *out, d, err);
+    return TAP_OK;
+}
+
+/* Rows [n][d] of the patches that were computed, to their slots; the others are NaN. */
+static void place_rows(float *out, const float *rows, int64_t n, int64_t n_slots,
+                       int64_t d, const tap_vision_spec *v, const tap_span *span)
+{
+    const int64_t first = leads_with_cls(v, span);
+    for (int64_t i = 0; i < n_slots * d; i++)
+        out[i] = NAN;
+    for (int64_t i = 0; i < n; i++)
+        memcpy(out + (tap_span_place(span, first + i) - v->has_cls) * d, rows + i * d,
+               (size_t)d * sizeof *out);
 }
 
 tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
@@ -118,7 +137,10 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     int64_t n = 0;
     tap_span features = *span; /* rows are features from here on, not vision tokens */
     features.needs = NULL;
-    TAP_TRY(take_features(&in, pass, state, &features, &n, err));
+    TAP_TRY(take_features(&in, pass, state, span, &n, err));
+    const bool partial = layout->is_plain && n < layout->n_slots;
+    tap_pass_single(pass, &features, n);
+    TAP_TRY(tap_pass_at(pass, TAP_SITE_FEATURES, in, d, err));
     if (spec->merge > 1) {
         const int64_t side = tap_vision_side(&spec->vision);
         TAP_TRY(tap_arena_take(&merged, &job->arena, (size_t)layout->n_merged, row_in,
@@ -140,7 +162,7 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
         gather(gathered, in, layout, d_in, job->model);
         in = gathered;
         n = layout->n_slots;
-    } else if (!layout->is_plain) {
+    } else if (!layout->is_plain || partial) {
         TAP_TRY(tap_arena_take(&mapped, &job->arena, (size_t)n, row_out, err));
     }
     TAP_TRY(tap_arena_take(&hidden, &job->arena, (size_t)n, row_out, err));
@@ -148,7 +170,9 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_IN, in, d_in, err));
     run_maps(pass, mapped, in, hidden, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_OUT, mapped, d_out, err));
-    if (mapped != out)
+    if (partial)
+        place_rows(out, mapped, n, layout->n_slots, d_out, &spec->vision, span);
+    else if (mapped != out)
         gather(out, mapped, layout, d_out, job->model);
     tap_arena_release(&job->arena, mark);
     return TAP_OK;

@@ -7,8 +7,10 @@
  * what other runs take from this one, is needed too. Most lanes need one of a few sets, so
  * equal sets of an item are kept once.
  *
- * In the encoder every patch is read, so only its class token can be out of reach: where
- * patches are cut off from it up to the last block, and nobody looks into the encoder. */
+ * The decoder is asked first: of the encoder it reads the patches of the rows that it
+ * embeds. So what can be out of reach there, where nobody looks into the encoder, are
+ * patches behind the last that is read and the class token, from the block on after which
+ * nothing attends to them. */
 #include "model/pass.h"
 
 #include <assert.h>
@@ -82,7 +84,8 @@ static tap_status intern(const tap_row_set **out, const tap_job *job, tap_stack 
         if (in)
             rows[i++] = t;
     }
-    if (n > 0 && rows[n - 1] >= n) { /* not simply the first n */
+    /* not simply the first n; in the encoder the first n have keys behind them */
+    if (n > 0 && (rows[n - 1] >= n || (stack == TAP_VISION && n < n_rows))) {
         e->set.rows = e->rows = rows;
         e->set.place_of = e->place_of = place_of;
         rows = NULL;
@@ -163,6 +166,7 @@ typedef struct rows_needed {
     tap_stack stack;
     uint64_t *bits;
     int64_t n_rows, n_words;
+    bool keeps_encoder; /* of its item */
 } rows_needed;
 
 static void add_first(rows_needed *r, int64_t n)
@@ -284,29 +288,64 @@ static bool wants_whole(const tap_job *job, tap_stack stack, int block, bool ent
     return false;
 }
 
-/* Whether all rows of an item's encoder are computed, whatever they can reach: somebody
- * looks at them or changes them; there is no class token, or it is a feature; or there are
- * several tiles, which attention cannot take with rows missing. */
-static bool keeps_class_token(const tap_job *job, int64_t item)
+/* Whether a plan edits something before the decoder. */
+static bool edits_encoder(const tap_plan *plan)
 {
-    const tap_vision_spec *v = &job->model->spec.vision;
-    const tap_pixels *pixels = job->items[item].pixels;
-    bool looked_at = job->edits || job->options->skip_nothing;
+    bool edits = false;
+    for (int s = 0; plan && s < TAP_STAGE_EMBED; s++)
+        edits |= plan->once[s].n_edits > 0;
+    for (int b = 0; plan && b < plan->n_blocks[TAP_VISION]; b++)
+        edits |= plan->blocks[TAP_VISION][b].n_edits > 0;
+    return edits;
+}
+
+/* Whether all rows of an item's encoder are computed, whatever they can reach: somebody
+ * looks at them or changes them; features are not patches one by one; or there are several
+ * tiles, which attention cannot take with rows missing. */
+static bool keeps_encoder(const tap_job *job, int64_t item)
+{
+    static const tap_site after[] = {TAP_SITE_FEATURES, TAP_SITE_PROJECTOR_IN,
+                                     TAP_SITE_PROJECTOR_OUT};
+    const tap_spec *spec = &job->model->spec;
+    const tap_item *it = &job->items[item];
+    bool touched = job->options->skip_nothing;
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+        touched |= job->sink->wanted->once[after[i]];
     for (int b = 0; b <= job->depth[TAP_VISION]; b++)
         for (int site = 0; site < TAP_N_SITES; site++)
-            looked_at |= tap_sink_wants(job->sink, (tap_site)site, TAP_VISION, b);
-    return looked_at || !v->has_cls || v->keeps_cls || !pixels || pixels->n_tiles > 1;
+            touched |= tap_sink_wants(job->sink, (tap_site)site, TAP_VISION, b);
+    for (int64_t c = 0; c < job->n_conditions; c++)
+        touched |= edits_encoder(it->plans[c]);
+    return touched || spec->vision.keeps_cls || spec->perceiver.n_latents > 0 ||
+           spec->merge > 1 || spec->gathers_first || !it->sequence->layout.is_plain ||
+           !it->pixels || it->pixels->n_tiles > 1;
+}
+
+/* The patches that a lane's decoder embeds. */
+static void add_patches(rows_needed *r, const tap_job *job, int64_t lane)
+{
+    const int64_t item = lane / job->n_conditions;
+    const tap_sequence *sequence = job->items[item].sequence;
+    const tap_row_set *embedded = tap_job_lane_needs(job, TAP_LM, lane, 0);
+    for (int64_t i = 0; i < embedded->n; i++) {
+        const int64_t t = embedded->rows ? embedded->rows[i] : i;
+        const int64_t feature = sequence->tokens[t].feature;
+        if (feature >= 0)
+            tap_bits_set(r->bits, feature + job->model->spec.vision.has_cls);
+    }
 }
 
 /* After the last block. */
-static void add_read(rows_needed *r, const tap_job *job, int64_t item)
+static void add_read(rows_needed *r, const tap_job *job, int64_t lane)
 {
+    const int64_t item = lane / job->n_conditions;
     const tap_item *it = &job->items[item];
     const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
     if (r->stack == TAP_VISION) {
-        add_first(r, r->n_rows);
-        if (!keeps_class_token(job, item))
-            tap_bits_drop(r->bits, 0);
+        if (r->keeps_encoder)
+            add_first(r, r->n_rows);
+        else
+            add_patches(r, job, lane);
         return;
     }
     if (!it->read || job->options->skip_nothing ||
@@ -327,7 +366,7 @@ static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
     const int depth = job->depth[r->stack];
     const tap_row_set **sets = job->needs->lane[r->stack] + lane * (depth + 1);
     memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
-    add_read(r, job, item);
+    add_read(r, job, lane);
     for (int b = depth - 1; b >= 0; b--) {
         const tap_block_plan *plan = plan_part(job, r->stack, lane, b);
         if (wants_whole(job, r->stack, b, false) || is_frozen(job, r->stack, lane, b))
@@ -360,6 +399,8 @@ static tap_status trace(const tap_job *job, rows_needed *r, uint64_t *scratch,
     for (int64_t l = 0; l < n_lanes; l++) {
         r->n_rows = tap_job_rows(job, r->stack, l / job->n_conditions);
         r->n_words = tap_bits_words(r->n_rows);
+        if (r->stack == TAP_VISION && l % job->n_conditions == 0)
+            r->keeps_encoder = keeps_encoder(job, l / job->n_conditions);
         TAP_TRY(trace_lane(job, l, r, scratch, err));
     }
     return TAP_OK;
@@ -381,10 +422,10 @@ tap_status tap_job_find_needs(tap_job *job, tap_error *err)
         tap_alloc(&r.bits, (size_t)tap_bits_words(most), sizeof *r.bits, "rows", err));
     TAP_TRY_OUT(tap_alloc(&scratch, (size_t)tap_bits_words(most), sizeof *scratch,
                           "rows", err));
-    for (int s = 0; s < TAP_N_STACKS; s++) {
-        r.stack = (tap_stack)s;
-        TAP_TRY_OUT(trace(job, &r, scratch, err));
-    }
+    r.stack = TAP_LM;
+    TAP_TRY_OUT(trace(job, &r, scratch, err));
+    r.stack = TAP_VISION;
+    TAP_TRY_OUT(trace(job, &r, scratch, err));
 out:
     tap_free(r.bits);
     tap_free(scratch);

@@ -520,7 +520,8 @@ static void outline_clear(outline *o)
 }
 
 /* Products outside blocks: patches, projector, logits. */
-static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
+static tap_status count_ends(tap_run_cost *cost, const tap_job *job, const outline *o,
+                             tap_error *err)
 {
     const tap_spec *spec = &job->model->spec;
     const tap_vision_spec *v = &spec->vision;
@@ -536,15 +537,19 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
                      v->stack.d_model,
                  node->n_lanes);
     }
-    for (int64_t i = 0; o->stages >= 2 && i < features->n_nodes; i++)
-        add_flop(cost,
-                 2.0 * (double)(o->feature_row[i + 1] - o->feature_row[i]) * d_lm *
-                     (spec->d_projector_in + d_lm),
-                 features->nodes[i].n_lanes);
     for (int64_t i = 0; o->stages >= 2 && i < features->n_nodes; i++) {
         const tap_node *node = &features->nodes[i];
-        const int64_t item = features->lanes[node->first_lane] / job->n_conditions;
+        const int64_t *lanes = features->lanes + node->first_lane;
+        const int64_t item = lanes[0] / job->n_conditions;
         const tap_sequence *sequence = job->items[item].sequence;
+        const tap_row_set *patches = NULL;
+        TAP_TRY(tap_job_needs(&patches, job, TAP_VISION, lanes, node->n_lanes,
+                              o->vision->n_blocks, err));
+        const int64_t n = patches->rows /* some patches, perhaps the class token */
+                              ? patches->n - (v->has_cls && patches->rows[0] == 0)
+                              : o->feature_row[i + 1] - o->feature_row[i];
+        add_flop(cost, 2.0 * (double)n * d_lm * (spec->d_projector_in + d_lm),
+                 node->n_lanes);
         const tap_perceiver_size size = {.n_features =
                                              tap_job_rows(job, TAP_VISION, item),
                                          .n_groups = sequence->layout.n_groups,
@@ -559,6 +564,7 @@ static void count_ends(tap_run_cost *cost, const tap_job *job, const outline *o)
         add_flop(cost, 2.0 * n * d_lm * (double)spec->lm.d_vocab,
                  last->nodes[i].n_lanes);
     }
+    return TAP_OK;
 }
 
 static size_t edit_bytes(const tap_job *job, tap_stack stack)
@@ -621,7 +627,7 @@ static tap_status make_outline(outline *o, tap_job *job, tap_error *err)
                                  job->work.n_threads, &size);
     TAP_TRY_OUT(count_blocks(&o->cost, job, TAP_VISION, o->vision, err));
     TAP_TRY_OUT(count_blocks(&o->cost, job, TAP_LM, o->lm, err));
-    count_ends(&o->cost, job, o);
+    TAP_TRY_OUT(count_ends(&o->cost, job, o, err));
 out:
     tap_free(roots);
     return status;
