@@ -77,11 +77,9 @@ static tap_status lm_project(tap_pass *p, const float *x, tap_error *err)
 
     k->rms_norm(p->normed, x, n, d, &w->attn_norm.weight, s->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    tap_pass_keys(p, &w->k);
-    k->linear(p->v, d_kv, p->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
+    tap_pass_project(p, w);
     tap_lm_rope(p, p->spans);
     k->rope(p->k, d_kv, n, s->n_kv_heads, s->d_head, p->cos, p->sin, work);
-    tap_pass_queries(p, &w->q);
     if (p->query_rows)
         tap_lm_rope(p, p->query_spans);
     k->rope(p->q, d_q, p->query_rows ? p->n_queries : n, s->n_heads, s->d_head, p->cos,
@@ -108,8 +106,9 @@ static tap_status lm_finish(tap_pass *p, float *x, tap_error *err)
 
     k->rms_norm(p->normed, x, n, d, &w->mlp_norm.weight, s->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_IN, p->normed, d, err));
-    k->linear(p->gate, d_mlp, p->normed, d, n, &w->gate.weight, NULL, work);
-    k->linear(p->up, d_mlp, p->normed, d, n, &w->up.weight, NULL, work);
+    const tap_linear wide[] = {{p->gate, d_mlp, &w->gate.weight, NULL},
+                               {p->up, d_mlp, &w->up.weight, NULL}};
+    k->linears(wide, 2, p->normed, d, n, work);
     k->gate(p->gate, p->up, n * d_mlp, s->act, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_MLP_ACT, p->gate, d_mlp, err));
     k->linear(p->out, d, p->gate, d_mlp, n, &w->down.weight, NULL, work);

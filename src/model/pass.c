@@ -277,31 +277,34 @@ static void copy_rows(float *to, const tap_row_set *set, const float *x,
         memcpy(to + r * d, x + row_in(from, set->rows[r]) * d, (size_t)d * sizeof *to);
 }
 
-void tap_pass_queries(tap_pass *pass, const tap_affine *w)
+static tap_linear map_to(float *y, const tap_affine *w)
 {
-    const int64_t d = pass->spec->d_model, d_q = w->weight.shape[0];
-    const int64_t n = pass->query_rows ? pass->n_queries : pass->n_rows;
-    const float *x = pass->normed;
-    if (pass->unscored) {
-        memset(pass->q, 0, (size_t)(n * d_q) * sizeof *pass->q);
-        return;
-    }
-    for (int64_t i = 0; pass->query_rows && i < n; i++)
-        memcpy(pass->out + i * d, x + pass->query_rows[i] * d, (size_t)d * sizeof *x);
-    if (pass->query_rows)
-        x = pass->out;
-    pass->job->kernels->linear(pass->q, d_q, x, d, n, &w->weight, tap_affine_bias(w),
-                               &pass->job->work);
+    return (tap_linear){y, w->weight.shape[0], &w->weight, tap_affine_bias(w)};
 }
 
-void tap_pass_keys(tap_pass *pass, const tap_affine *w)
+void tap_pass_project(tap_pass *pass, const tap_block_weights *w)
 {
-    const int64_t d = pass->spec->d_model, d_kv = w->weight.shape[0];
-    if (!pass->unscored)
-        pass->job->kernels->linear(pass->k, d_kv, pass->normed, d, pass->n_rows,
-                                   &w->weight, tap_affine_bias(w), &pass->job->work);
-    else
-        memset(pass->k, 0, (size_t)(pass->n_rows * d_kv) * sizeof *pass->k);
+    const tap_kernels *k = pass->job->kernels;
+    const int64_t d = pass->spec->d_model, n = pass->n_rows;
+    const int64_t n_q = pass->query_rows ? pass->n_queries : n;
+    tap_linear maps[3] = {map_to(pass->v, &w->v)};
+    int n_maps = 1;
+    if (pass->unscored) {
+        memset(pass->q, 0, (size_t)(n_q * w->q.weight.shape[0]) * sizeof *pass->q);
+        memset(pass->k, 0, (size_t)(n * w->k.weight.shape[0]) * sizeof *pass->k);
+    } else {
+        maps[n_maps++] = map_to(pass->k, &w->k);
+        if (!pass->query_rows)
+            maps[n_maps++] = map_to(pass->q, &w->q);
+    }
+    k->linears(maps, n_maps, pass->normed, d, n, &pass->job->work);
+    if (pass->unscored || !pass->query_rows)
+        return;
+    for (int64_t i = 0; i < n_q; i++)
+        memcpy(pass->out + i * d, pass->normed + pass->query_rows[i] * d,
+               (size_t)d * sizeof *pass->out);
+    const tap_linear queries = map_to(pass->q, &w->q);
+    k->linears(&queries, 1, pass->out, d, n_q, &pass->job->work);
 }
 
 static void set_spans(tap_pass *pass, tap_span *spans, int64_t n)

@@ -169,10 +169,9 @@ TAP_NODISCARD tap_status tap_pass_put_pixels(tap_pass *pass, const tap_span *spa
 TAP_NODISCARD tap_status tap_pass_run(tap_pass *pass, const tap_block_halves *halves,
                                       float **states, float **spare, tap_error *err);
 
-/* Projections of the group's normed rows: q of those that are asked as queries, and k; 0
+/* q, k and v of the group's normed rows: q of those that are asked as queries; q = k = 0
  * where no scores are needed. pass->out is scratch. */
-void tap_pass_queries(tap_pass *pass, const tap_affine *w);
-void tap_pass_keys(tap_pass *pass, const tap_affine *w);
+void tap_pass_project(tap_pass *pass, const tap_block_weights *w);
 
 /* Scratch of a pass from the job's arena. */
 TAP_NODISCARD tap_status tap_pass_init(tap_pass *pass, tap_job *job, tap_stack stack,

@@ -321,17 +321,20 @@ static bool keeps_encoder(const tap_job *job, int64_t item)
            !it->pixels || it->pixels->n_tiles > 1;
 }
 
-/* The patches that a lane's decoder embeds. */
-static void add_patches(rows_needed *r, const tap_job *job, int64_t lane)
+/* The patches that the decoder embeds in any lane of an item: of all, so that what a lane's
+ * receipts count does not depend on which lanes share a state. */
+static void add_patches(rows_needed *r, const tap_job *job, int64_t item)
 {
-    const int64_t item = lane / job->n_conditions;
     const tap_sequence *sequence = job->items[item].sequence;
-    const tap_row_set *embedded = tap_job_lane_needs(job, TAP_LM, lane, 0);
-    for (int64_t i = 0; i < embedded->n; i++) {
-        const int64_t t = embedded->rows ? embedded->rows[i] : i;
-        const int64_t feature = sequence->tokens[t].feature;
-        if (feature >= 0)
-            tap_bits_set(r->bits, feature + job->model->spec.vision.has_cls);
+    const int64_t first = item * job->n_conditions;
+    for (int64_t l = first; l < first + job->n_conditions; l++) {
+        const tap_row_set *embedded = tap_job_lane_needs(job, TAP_LM, l, 0);
+        for (int64_t i = 0; i < embedded->n; i++) {
+            const int64_t t = embedded->rows ? embedded->rows[i] : i;
+            const int64_t feature = sequence->tokens[t].feature;
+            if (feature >= 0)
+                tap_bits_set(r->bits, feature + job->model->spec.vision.has_cls);
+        }
     }
 }
 
@@ -345,7 +348,7 @@ static void add_read(rows_needed *r, const tap_job *job, int64_t lane)
         if (r->keeps_encoder)
             add_first(r, r->n_rows);
         else
-            add_patches(r, job, lane);
+            add_patches(r, job, item);
         return;
     }
     if (!it->read || job->options->skip_nothing ||

@@ -128,9 +128,7 @@ static tap_status vision_project(tap_pass *p, const float *x, tap_error *err)
     k->layer_norm(p->normed, x, n, d, &w->attn_norm.weight, &w->attn_norm.bias,
                   p->spec->norm_eps, work);
     TAP_TRY(tap_pass_at(p, TAP_SITE_ATTN_IN, p->normed, d, err));
-    tap_pass_queries(p, &w->q);
-    tap_pass_keys(p, &w->k);
-    k->linear(p->v, d, p->normed, d, n, &w->v.weight, tap_affine_bias(&w->v), work);
+    tap_pass_project(p, w);
     TAP_TRY(tap_pass_at(p, TAP_SITE_Q, p->q, d, err));
     TAP_TRY(tap_pass_at(p, TAP_SITE_K, p->k, d, err));
     return tap_pass_at(p, TAP_SITE_V, p->v, d, err);

@@ -92,72 +92,75 @@ void tap_gemm_pass(float *y, const float *x, int64_t n)
         y[i] = x[i] + 0.0F;
 }
 
-/* One product, in the hands of all threads. */
-typedef struct product {
-    const tap_gemm_isa *isa;
-    float *y;
-    const float *x;
-    int64_t stride_y, stride_x, n_rows, n_in, n_out;
-    const tap_tensor *w, *bias;
-    float *packed; /* [row panels][slots of a chunk][mr] */
-    int64_t panel; /* floats of one row panel in it */
-} product;
+/* Rows of a call, packed for all threads. */
+typedef struct rows {
+    const float *packed; /* [row panels][slots of a chunk][mr] */
+    int64_t panel;       /* floats of one row panel in it */
+    int64_t n, chunk, depth;
+} rows;
 
-static void run_tile(const product *p, float *words, int64_t chunk, int64_t depth,
-                     int64_t first)
+/* Words first .. first + TILE of a map, over the chunk of terms that is packed. */
+static void run_tile(const tap_gemm_isa *isa, const tap_linear *map, const rows *x,
+                     float *words, int64_t first)
 {
-    const int64_t n = smaller(TAP_GEMM_TILE, p->n_out - first);
-    const int64_t n_slots = tap_gemm_slots(p->isa, depth);
-    const int64_t element = (int64_t)tap_dtype_bytes(p->w->dtype);
-    const unsigned char *w = p->w->bytes;
+    const tap_tensor *w = map->w;
+    const int64_t n_in = w->shape[1], n = smaller(TAP_GEMM_TILE, w->shape[0] - first);
+    const int64_t n_slots = tap_gemm_slots(isa, x->depth);
+    const int64_t element = (int64_t)tap_dtype_bytes(w->dtype);
+    const unsigned char *from = w->bytes;
     float bias[TAP_GEMM_TILE];
-    if (p->bias)
-        tap_widen(bias, p->bias, first, n);
-    tap_gemm_pack_words(p->isa, words, n_slots * p->isa->n_words,
-                        w + (first * p->n_in + chunk) * element, p->w->dtype,
-                        p->n_in * element, n, depth);
-    tap_gemm_macro(p->isa, p->y + first, p->stride_y, p->packed, p->panel, p->n_rows,
-                   words, n_slots * p->isa->n_words, n, n_slots, chunk > 0,
-                   p->bias && chunk + depth == p->n_in ? bias : NULL);
+    if (map->bias)
+        tap_widen(bias, map->bias, first, n);
+    tap_gemm_pack_words(isa, words, n_slots * isa->n_words,
+                        from + (first * n_in + x->chunk) * element, w->dtype,
+                        n_in * element, n, x->depth);
+    tap_gemm_macro(isa, map->y + first, map->stride_y, x->packed, x->panel, x->n, words,
+                   n_slots * isa->n_words, n, n_slots, x->chunk > 0,
+                   map->bias && x->chunk + x->depth == n_in ? bias : NULL);
 }
 
-void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
-                     const float *x, int64_t stride_x, int64_t n_rows,
-                     const tap_tensor *w, const tap_tensor *bias,
-                     const tap_workspace *work)
+static int64_t n_tiles(const tap_linear *map)
 {
-    assert(w->n_dims == 2 && TAP_GEMM_TILE % isa->n_words == 0);
-    assert(tap_gemm_floats(n_rows, w->shape[1], work->n_threads) * sizeof(float) <=
+    return (map->w->shape[0] + TAP_GEMM_TILE - 1) / TAP_GEMM_TILE;
+}
+
+void tap_gemm_linears(const tap_gemm_isa *isa, const tap_linear *maps, int n_maps,
+                      const float *x, int64_t stride_x, int64_t n_rows,
+                      const tap_workspace *work)
+{
+    const int64_t step = (int64_t)TAP_GEMM_CHUNK * isa->terms;
+    const int64_t n_in = maps[0].w->shape[1];
+    int64_t n_all = 0;
+    for (int i = 0; i < n_maps; i++) {
+        assert(maps[i].w->n_dims == 2 && maps[i].w->shape[1] == n_in);
+        n_all += n_tiles(&maps[i]);
+    }
+    assert(TAP_GEMM_TILE % isa->n_words == 0);
+    assert(tap_gemm_floats(n_rows, n_in, work->n_threads) * sizeof(float) <=
            work->scratch_bytes);
-    const int64_t step = (int64_t)TAP_GEMM_CHUNK * isa->terms, n_in = w->shape[1];
     float *all_words = work->scratch;
-    product p = {.isa = isa,
-                 .y = y,
-                 .x = x,
-                 .stride_y = stride_y,
-                 .stride_x = stride_x,
-                 .n_rows = n_rows,
-                 .n_in = n_in,
-                 .n_out = w->shape[0],
-                 .w = w,
-                 .bias = bias,
-                 .packed = all_words +
-                           (size_t)work->n_threads * TAP_GEMM_TILE * TAP_GEMM_CHUNK,
-                 .panel = isa->n_rows * tap_gemm_slots(isa, smaller(step, n_in))};
+    float *packed =
+        all_words + (size_t)work->n_threads * TAP_GEMM_TILE * TAP_GEMM_CHUNK;
+    const int64_t panel = isa->n_rows * tap_gemm_slots(isa, smaller(step, n_in));
 #pragma omp parallel num_threads(work->n_threads)
     {
         float *words =
             all_words + (size_t)omp_get_thread_num() * TAP_GEMM_TILE * TAP_GEMM_CHUNK;
         for (int64_t chunk = 0; chunk < n_in; chunk += step) {
-            const int64_t depth = smaller(step, n_in - chunk);
+            const rows r = {packed, panel, n_rows, chunk, smaller(step, n_in - chunk)};
 #pragma omp for schedule(static)
-            for (int64_t r = 0; r < n_rows; r += isa->n_rows)
-                tap_gemm_pack_rows(isa, p.packed + r / isa->n_rows * p.panel, p.panel,
-                                   x + r * stride_x + chunk, stride_x,
-                                   smaller(isa->n_rows, n_rows - r), depth);
+            for (int64_t row = 0; row < n_rows; row += isa->n_rows)
+                tap_gemm_pack_rows(isa, packed + row / isa->n_rows * panel, panel,
+                                   x + row * stride_x + chunk, stride_x,
+                                   smaller(isa->n_rows, n_rows - row), r.depth);
 #pragma omp for schedule(dynamic)
-            for (int64_t first = 0; first < p.n_out; first += TAP_GEMM_TILE)
-                run_tile(&p, words, chunk, depth, first);
+            for (int64_t tile = 0; tile < n_all; tile++) {
+                const tap_linear *map = maps;
+                int64_t t = tile;
+                for (; t >= n_tiles(map); map++)
+                    t -= n_tiles(map);
+                run_tile(isa, map, &r, words, t * TAP_GEMM_TILE);
+            }
         }
     }
 }

@@ -57,11 +57,10 @@ extern const tap_gemm_isa tap_gemm_portable, tap_gemm_avx2, tap_gemm_avx512;
 /* bf16 x bf16 summed in f32; x is rounded to nearest. Needs avx512_bf16. */
 extern const tap_gemm_isa tap_gemm_avx512bf16;
 
-/* The table's linear(), on one instruction set. */
-void tap_gemm_linear(const tap_gemm_isa *isa, float *y, int64_t stride_y,
-                     const float *x, int64_t stride_x, int64_t n_rows,
-                     const tap_tensor *w, const tap_tensor *bias,
-                     const tap_workspace *work);
+/* The table's linears(), on one instruction set. */
+void tap_gemm_linears(const tap_gemm_isa *isa, const tap_linear *maps, int n_maps,
+                      const float *x, int64_t stride_x, int64_t n_rows,
+                      const tap_workspace *work);
 
 /* y = or += the product of packed rows and packed words, panels stride_rows and
  * stride_words floats apart, for n_rows rows and n_words words; then, unless it is NULL,
@@ -87,7 +86,7 @@ static inline int64_t tap_gemm_slots(const tap_gemm_isa *isa, int64_t depth)
     return (depth + isa->terms - 1) / isa->terms;
 }
 
-/* Floats of scratch that tap_gemm_linear needs. */
+/* Floats of scratch that tap_gemm_linears needs. */
 size_t tap_gemm_floats(int64_t n_rows, int64_t d_max, int n_threads);
 
 #endif

@@ -162,6 +162,13 @@ static inline unsigned tap_edges_need(const tap_edges *edges)
            (edges->frozen ? TAP_ATTEND_FREEZE : 0U);
 }
 
+/* One of several linear maps that read the same rows: see linears. */
+typedef struct tap_linear {
+    float *y; /* [n_rows][stride_y] */
+    int64_t stride_y;
+    const tap_tensor *w, *bias; /* bias may be NULL */
+} tap_linear;
+
 typedef struct tap_kernels {
     const char *name;    /* "reference", "avx2", "avx512" ... for the manifest */
     const char *compute; /* arithmetic of the products: "f32" or "bf16" */
@@ -172,6 +179,11 @@ typedef struct tap_kernels {
     void (*linear)(float *y, int64_t stride_y, const float *x, int64_t stride_x,
                    int64_t n_rows, const tap_tensor *w, const tap_tensor *bias,
                    const tap_workspace *work);
+
+    /* linear() of n maps of equal inner dimension and one x: the same bits, but rows are
+     * packed once and threads share the work of all. */
+    void (*linears)(const tap_linear *maps, int n, const float *x, int64_t stride_x,
+                    int64_t n_rows, const tap_workspace *work);
 
     /* y = (x - mean) / sqrt(var + eps) * gain + bias per row of d; biased variance, sums
      * in f64. y may be x. */

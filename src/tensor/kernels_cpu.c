@@ -145,8 +145,14 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
                              int64_t stride_x, int64_t n_rows, const tap_tensor *w,    \
                              const tap_tensor *bias, const tap_workspace *work)        \
     {                                                                                  \
-        tap_gemm_linear((loops).gemm, y, stride_y, x, stride_x, n_rows, w, bias,       \
-                        work);                                                         \
+        const tap_linear map = {y, stride_y, w, bias};                                 \
+        tap_gemm_linears((loops).gemm, &map, 1, x, stride_x, n_rows, work);            \
+    }                                                                                  \
+    static void isa##_linears(const tap_linear *maps, int n, const float *x,           \
+                              int64_t stride_x, int64_t n_rows,                        \
+                              const tap_workspace *work)                               \
+    {                                                                                  \
+        tap_gemm_linears((loops).gemm, maps, n, x, stride_x, n_rows, work);            \
     }                                                                                  \
     static void isa##_layer_norm(float *y, const float *x, int64_t n_rows, int64_t d,  \
                                  const tap_tensor *gain, const tap_tensor *bias,       \
@@ -198,6 +204,7 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
                                            .compute = "f32",                           \
                                            .attends = TAP_ATTEND_ALL,                  \
                                            .linear = isa##_linear,                     \
+                                           .linears = isa##_linears,                   \
                                            .layer_norm = isa##_layer_norm,             \
                                            .rms_norm = isa##_rms_norm,                 \
                                            .activate = isa##_activate,                 \
@@ -220,8 +227,14 @@ static void bf16_linear(float *y, int64_t stride_y, const float *x, int64_t stri
                         int64_t n_rows, const tap_tensor *w, const tap_tensor *bias,
                         const tap_workspace *work)
 {
-    tap_gemm_linear(&tap_gemm_avx512bf16, y, stride_y, x, stride_x, n_rows, w, bias,
-                    work);
+    const tap_linear map = {y, stride_y, w, bias};
+    tap_gemm_linears(&tap_gemm_avx512bf16, &map, 1, x, stride_x, n_rows, work);
+}
+
+static void bf16_linears(const tap_linear *maps, int n, const float *x,
+                         int64_t stride_x, int64_t n_rows, const tap_workspace *work)
+{
+    tap_gemm_linears(&tap_gemm_avx512bf16, maps, n, x, stride_x, n_rows, work);
 }
 
 static void bf16_rank(float *ranks, float *label_logits, const float *x, int64_t n_rows,
@@ -242,6 +255,7 @@ static const tap_kernels bf16_table = {.name = "avx512bf16",
                                        .compute = "bf16",
                                        .attends = TAP_ATTEND_ALL,
                                        .linear = bf16_linear,
+                                       .linears = bf16_linears,
                                        .layer_norm = avx512_layer_norm,
                                        .rms_norm = avx512_rms_norm,
                                        .activate = avx512_activate,

@@ -311,6 +311,14 @@ static void ref_linear(float *y, int64_t stride_y, const float *x, int64_t strid
     linear(y, stride_y, x, stride_x, n_rows, w, bias);
 }
 
+static void ref_linears(const tap_linear *maps, int n, const float *x, int64_t stride_x,
+                        int64_t n_rows, const tap_workspace *work)
+{
+    (void)work;
+    for (const tap_linear *m = maps; m < maps + n; m++)
+        linear(m->y, m->stride_y, x, stride_x, n_rows, m->w, m->bias);
+}
+
 static void ref_layer_norm(float *y, const float *x, int64_t n_rows, int64_t d,
                            const tap_tensor *gain, const tap_tensor *bias, double eps,
                            const tap_workspace *work)
@@ -400,6 +408,7 @@ const tap_kernels tap_kernels_ref = {.name = "reference",
                                      .compute = "f32",
                                      .attends = TAP_ATTEND_ALL,
                                      .linear = ref_linear,
+                                     .linears = ref_linears,
                                      .layer_norm = ref_layer_norm,
                                      .rms_norm = ref_rms_norm,
                                      .activate = ref_activate,

@@ -11,7 +11,10 @@
 #include <omp.h>
 #include <string.h>
 
-enum { ALIGN_FLOATS = 16 };
+enum {
+    ALIGN_FLOATS = 16,
+    TILE = 128 /* words whose logits a thread holds at a time */
+};
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -36,10 +39,10 @@ static layout lay_out(int64_t n_rows, int64_t d, int64_t n_labels, int n_threads
                           TAP_GEMM_MAX_ROWS;
     l.logits = aligned(panels * (size_t)d);
     l.own = l.logits + aligned((size_t)(n_rows * n_labels));
-    l.gathered = aligned((size_t)TAP_GEMM_TILE * TAP_GEMM_CHUNK);
+    l.gathered = aligned((size_t)TILE * TAP_GEMM_CHUNK);
     l.ids = l.gathered + aligned(2 * (size_t)TAP_GEMM_MAX_WORDS * TAP_GEMM_CHUNK);
-    l.tile = l.ids + aligned(TAP_GEMM_TILE);
-    l.counts = l.tile + aligned((size_t)n_rows * TAP_GEMM_TILE);
+    l.tile = l.ids + aligned(TILE);
+    l.counts = l.tile + aligned((size_t)n_rows * TILE);
     l.stride = l.counts + aligned(2 * (size_t)(n_rows * n_labels));
     l.end = l.own + (size_t)n_threads * l.stride;
     return l;
@@ -112,9 +115,9 @@ static void product(const job *b, const place *own, const int32_t *ids, int64_t 
         const int64_t depth = smaller(step, b->d - k),
                       n_slots = tap_gemm_slots(g, depth);
         pack_words(b, own, ids, first, n, k, depth);
-        tap_gemm_macro(g, own->tile, TAP_GEMM_TILE,
-                       b->packed + k / g->terms * g->n_rows, b->panel, b->n_rows,
-                       own->words, n_slots * g->n_words, n, n_slots, k > 0, NULL);
+        tap_gemm_macro(g, own->tile, TILE, b->packed + k / g->terms * g->n_rows,
+                       b->panel, b->n_rows, own->words, n_slots * g->n_words, n,
+                       n_slots, k > 0, NULL);
     }
 }
 
@@ -123,13 +126,13 @@ static void product(const job *b, const place *own, const int32_t *ids, int64_t 
 static int64_t pick(int32_t *ids, const uint64_t *set, int64_t n_vocab, int64_t first)
 {
     int64_t seen = 0, n = 0;
-    for (int64_t i = 0; i < tap_bits_words(n_vocab) && n < TAP_GEMM_TILE; i++) {
+    for (int64_t i = 0; i < tap_bits_words(n_vocab) && n < TILE; i++) {
         const int64_t here = __builtin_popcountll(set[i]);
         if (seen + here <= first) {
             seen += here;
             continue;
         }
-        for (uint64_t left = set[i]; left && n < TAP_GEMM_TILE; left &= left - 1)
+        for (uint64_t left = set[i]; left && n < TILE; left &= left - 1)
             if (seen++ >= first)
                 ids[n++] = (int32_t)(i * 64 + __builtin_ctzll(left));
     }
@@ -142,7 +145,7 @@ static void count_tile(const job *b, const place *own, int64_t n)
         for (int64_t l = 0; l < b->n_labels; l++) {
             const int64_t at = r * b->n_labels + l;
             b->loops->count(&own->counts[2 * at], &own->counts[2 * at + 1],
-                            own->tile + r * TAP_GEMM_TILE, n, b->label_logits[at]);
+                            own->tile + r * TILE, n, b->label_logits[at]);
         }
 }
 
@@ -153,7 +156,7 @@ static void score_labels(float *logits, const job *b, const place *own,
     const int64_t n = smaller(b->isa->n_words, b->n_labels - first);
     product(b, own, labels + first, 0, n);
     for (int64_t r = 0; r < b->n_rows; r++)
-        memcpy(logits + r * b->n_labels + first, own->tile + r * TAP_GEMM_TILE,
+        memcpy(logits + r * b->n_labels + first, own->tile + r * TILE,
                (size_t)n * sizeof *logits);
 }
 
@@ -210,8 +213,8 @@ void tap_rank_rows(const tap_gemm_isa *isa, const tap_loops *loops, float *ranks
         for (int64_t l = 0; l < n_labels; l += isa->n_words)
             score_labels(logits, &b, &own, labels, l);
 #pragma omp for schedule(dynamic)
-        for (int64_t first = 0; first < n; first += TAP_GEMM_TILE) {
-            const int64_t m = smaller(TAP_GEMM_TILE, n - first);
+        for (int64_t first = 0; first < n; first += TILE) {
+            const int64_t m = smaller(TILE, n - first);
             if (candidates)
                 (void)pick(own.ids, candidates, n_vocab, first);
             product(&b, &own, candidates ? own.ids : NULL, first, m);

@@ -83,6 +83,47 @@ static void ends_of_matrices_have_the_bits_of_their_middle(void **state)
     tap_free(x);
 }
 
+/* Maps that read the same rows, of several widths and types, together and one by one. */
+static void maps_of_the_same_rows_equal_each_alone(void **state)
+{
+    (void)state;
+
+    enum { M = 29, D = 2500, N_MAPS = 3 };
+
+    static const int64_t widths[N_MAPS] = {200, 64, 33};
+    static const tap_dtype dtypes[N_MAPS] = {TAP_BF16, TAP_F32, TAP_F16};
+    unsigned char *owners[N_MAPS], *bias_owner;
+    tap_tensor w[N_MAPS], bias = weight(&bias_owner, TAP_F32, widths[0], 0, 8);
+    float *x = noise_floats(M * D, 9), *y[N_MAPS], *want[N_MAPS];
+    tap_linear maps[N_MAPS];
+    for (int i = 0; i < N_MAPS; i++) {
+        w[i] = weight(&owners[i], dtypes[i], widths[i], D, (uint64_t)i + 10);
+        y[i] = take(M * (size_t)widths[i], sizeof **y);
+        want[i] = take(M * (size_t)widths[i], sizeof **want);
+        maps[i] = (tap_linear){y[i], widths[i], &w[i], i == 0 ? &bias : NULL};
+        tap_kernels_ref.linear(want[i], widths[i], x, D, M, &w[i], maps[i].bias, NULL);
+    }
+    for (int isa = -1; isa < 0 || tap_kernels_nth(isa); isa++) {
+        const tap_kernels *k = isa < 0 ? &tap_kernels_ref : tap_kernels_nth(isa);
+        for (int threads = 1; threads <= 3; threads++) {
+            tap_workspace work = workspace(k, threads, M, D, 1, 0);
+            for (int i = 0; i < N_MAPS; i++)
+                memset(y[i], 0x55, M * (size_t)widths[i] * sizeof **y);
+            k->linears(maps, N_MAPS, x, D, M, &work);
+            for (int i = 0; i < N_MAPS; i++)
+                assert_memory_equal(y[i], want[i], M * (size_t)widths[i] * sizeof **y);
+            tap_free(work.scratch);
+        }
+    }
+    for (int i = 0; i < N_MAPS; i++) {
+        tap_free(owners[i]);
+        tap_free(y[i]);
+        tap_free(want[i]);
+    }
+    tap_free(bias_owner);
+    tap_free(x);
+}
+
 /* A row keeps its bits alone, among others, and beside rows that are not numbers. */
 static void a_row_does_not_know_its_neighbours(void **state)
 {
@@ -155,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_the_reference_in_every_bit),
         cmocka_unit_test(ends_of_matrices_have_the_bits_of_their_middle),
+        cmocka_unit_test(maps_of_the_same_rows_equal_each_alone),
         cmocka_unit_test(a_row_does_not_know_its_neighbours),
         cmocka_unit_test(products_agree_with_double_precision),
         cmocka_unit_test(no_rows_are_no_work),
