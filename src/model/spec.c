@@ -85,6 +85,19 @@ static tap_status put_prompt(tap_spec *spec, tap_error *err)
 
 /* `processor` is a whole file: settings nested under "image_processor" (transformers 5),
  * or the settings themselves. */
+static tap_status check_heads(const tap_spec *spec, const char *path, tap_error *err)
+{
+    const int wide[] = {spec->vision.stack.d_head, spec->lm.stack.d_head};
+    for (int s = 0; s < TAP_N_STACKS; s++)
+        if (wide[s] > TAP_MAX_HEAD)
+            return TAP_FAIL(err, TAP_EUNSUPPORTED,
+                            "cannot use '%s': heads of the %s are %d wide, at most %d "
+                            "can be run",
+                            path, s == TAP_VISION ? "encoder" : "decoder", wide[s],
+                            TAP_MAX_HEAD);
+    return TAP_OK;
+}
+
 static tap_status read_spec(tap_spec *out, const json_t *config,
                             const char *config_path, const json_t *processor,
                             const char *processor_path, tap_error *err)
@@ -112,6 +125,7 @@ static tap_status read_spec(tap_spec *out, const json_t *config,
     (void)snprintf(spec.family, sizeof spec.family, "%s", family->name);
     (void)snprintf(spec.chat, sizeof spec.chat, "%s", family->chat);
     TAP_TRY(family->read(&spec, &files, err));
+    TAP_TRY(check_heads(&spec, config_path, err));
     TAP_TRY(put_prompt(&spec, err));
     assert(spec.lay_out && spec.d_projector_out > 0);
     *out = spec;

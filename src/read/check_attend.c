@@ -1,7 +1,7 @@
 /* Attention a second time, from the run's own q, k and v: additive masks, f64, loops in the
- * order of the formula. Where the kernels multiply in bf16, q, k and v are rounded
- * here too, and an output may be off by what rounding its weights can do. Nothing of the plans takes part but their text, which is written
- * out here once more as a rule of its own. */
+ * order of the formula. Where the kernels multiply in bf16, q, k and v are rounded here
+ * too, and an output may be off by what rounding its weights can do. Nothing of the plans
+ * takes part but their text, which is written out here once more as a rule of its own. */
 #include "base/memory.h"
 #include "read/check_own.h"
 

@@ -20,6 +20,8 @@
 #    error "tapetum must not be built with fast-math: cut edges rely on infinities"
 #endif
 
+enum { TAP_MAX_HEAD = 512 }; /* numbers of a head: what attend has room for */
+
 /* Where a kernel works: threads and scratch memory. One user at a time. */
 typedef struct tap_workspace {
     int n_threads;

@@ -130,7 +130,7 @@ static size_t scratch_bytes(int64_t n_rows, int64_t d_max, int64_t n_tok,
                             int64_t n_labels, int n_threads)
 {
     const size_t n = (size_t)n_threads;
-    const int64_t d_head = d_max < TAP_GEMM_DEPTH ? d_max : TAP_GEMM_DEPTH;
+    const int64_t d_head = d_max < TAP_MAX_HEAD ? d_max : TAP_MAX_HEAD;
     size_t bytes = tap_gemm_floats(n_rows, d_max, n_threads) * sizeof(float);
     bytes = larger(bytes, 2 * (size_t)d_max * sizeof(float));
     bytes = larger(bytes, n * (tap_attend_floats(n_tok, d_head) + 16) * sizeof(float));

@@ -467,6 +467,12 @@ static const refusal refusals[] = {
     {"{\"vision_config\": {\"hidden_size\": 0}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.hidden_size' is 0, expected a whole "
      "number from 1 to 1000000"},
+    {"{\"vision_config\": {\"num_attention_heads\": 1}}", "{}", TAP_EUNSUPPORTED,
+     "cannot use 'config.json': heads of the encoder are 1024 wide, at most 512 can be "
+     "run"},
+    {"{\"text_config\": {\"head_dim\": 514}}", "{}", TAP_EUNSUPPORTED,
+     "cannot use 'config.json': heads of the decoder are 514 wide, at most 512 can be "
+     "run"},
     {"{\"vision_config\": {\"num_attention_heads\": 7}}", "{}", TAP_EFORMAT,
      "cannot read 'config.json': 'vision_config.hidden_size' is 1024, which "
      "'num_attention_heads' 7 does not divide"},
