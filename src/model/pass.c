@@ -127,16 +127,13 @@ void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows)
     pass->block = -1;
 }
 
-/* The sink gets a state from its first row to its last; rows that were not computed are
- * NaN, so they cannot be read by mistake. */
-static void spread(const tap_pass *pass, const tap_span *span, int64_t n_rows,
-                   const float *values, int64_t d)
+void tap_spread_rows(float *to, const tap_row_set *set, int64_t first, int64_t n,
+                     const float *values, int64_t skip, int64_t d)
 {
-    for (int64_t t = 0; t < n_rows; t++) {
-        const int32_t r = span->needs->place_of[t];
-        float *to = pass->whole + t * d;
+    for (int64_t t = 0; t < n; t++, to += d) {
+        const int32_t r = set->place_of[first + t];
         if (r >= 0)
-            memcpy(to, values + r * d, (size_t)d * sizeof *to);
+            memcpy(to, values + (r - skip) * d, (size_t)d * sizeof *to);
         for (int64_t i = 0; r < 0 && i < d; i++)
             to[i] = NAN;
     }
@@ -162,7 +159,7 @@ static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site 
     if (span->needs && span->needs->rows) {
         state.n_rows = tap_job_rows(job, pass->stack, span->item);
         state.values = pass->whole;
-        spread(pass, span, state.n_rows, values, d);
+        tap_spread_rows(pass->whole, span->needs, 0, state.n_rows, values, 0, d);
     }
     return job->sink->put(job->sink->owner, &state, err);
 }

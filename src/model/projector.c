@@ -6,7 +6,6 @@
  * are mapped too. No tokens meet here, but in the perceiver. */
 #include "model/perceiver.h"
 
-#include <math.h>
 #include <string.h>
 
 /* out [n_merged][merge merge d]: of each square of features its four (nine ...) rows one
@@ -79,12 +78,6 @@ static void run_maps(tap_pass *pass, float *out, const float *in, float *hidden,
     }
 }
 
-/* Whether a state's first row is a class token that is no feature. */
-static bool leads_with_cls(const tap_vision_spec *v, const tap_span *span)
-{
-    return v->has_cls && !v->keeps_cls && tap_span_place(span, 0) == 0;
-}
-
 /* features [n][d] of all tiles, normed; of one tile those whose patches were computed. */
 static tap_status take_features(float **out, tap_pass *pass, const float *state,
                                 const tap_span *span, int64_t *n, tap_error *err)
@@ -95,7 +88,7 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
     const int64_t d = v->stack.d_model,
                   n_tiles = job->items[span->item].pixels->n_tiles,
                   n_tile = span->n_rows / n_tiles,
-                  n_keep = n_tile - leads_with_cls(v, span);
+                  n_keep = n_tile - tap_leads_with_cls(span->needs, v);
     *n = n_tiles * n_keep;
     TAP_TRY(
         tap_arena_take(out, &job->arena, (size_t)*n, (size_t)d * sizeof **out, err));
@@ -106,18 +99,6 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
         job->kernels->layer_norm(*out, *out, *n, d, &m->post_norm.weight,
                                  &m->post_norm.bias, v->stack.norm_eps, &job->work);
     return TAP_OK;
-}
-
-/* Rows [n][d] of the patches that were computed, to their slots; the others are NaN. */
-static void place_rows(float *out, const float *rows, int64_t n, int64_t n_slots,
-                       int64_t d, const tap_vision_spec *v, const tap_span *span)
-{
-    const int64_t first = leads_with_cls(v, span);
-    for (int64_t i = 0; i < n_slots * d; i++)
-        out[i] = NAN;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(out + (tap_span_place(span, first + i) - v->has_cls) * d, rows + i * d,
-               (size_t)d * sizeof *out);
 }
 
 tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
@@ -171,7 +152,8 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     run_maps(pass, mapped, in, hidden, n);
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_OUT, mapped, d_out, err));
     if (partial)
-        place_rows(out, mapped, n, layout->n_slots, d_out, &spec->vision, span);
+        tap_spread_rows(out, span->needs, spec->vision.has_cls, layout->n_slots, mapped,
+                        tap_leads_with_cls(span->needs, &spec->vision), d_out);
     else if (mapped != out)
         gather(out, mapped, layout, d_out, job->model);
     tap_arena_release(&job->arena, mark);

@@ -166,7 +166,7 @@ typedef struct rows_needed {
     tap_stack stack;
     uint64_t *bits;
     int64_t n_rows, n_words;
-    bool keeps_encoder; /* of its item */
+    uint64_t *read; /* what is read of an item after the last block */
 } rows_needed;
 
 static void add_first(rows_needed *r, int64_t n)
@@ -339,13 +339,12 @@ static void add_patches(rows_needed *r, const tap_job *job, int64_t item)
 }
 
 /* After the last block. */
-static void add_read(rows_needed *r, const tap_job *job, int64_t lane)
+static void add_read(rows_needed *r, const tap_job *job, int64_t item)
 {
-    const int64_t item = lane / job->n_conditions;
     const tap_item *it = &job->items[item];
     const bool logits = tap_sink_wants(job->sink, TAP_SITE_LOGITS, TAP_LM, -1);
     if (r->stack == TAP_VISION) {
-        if (r->keeps_encoder)
+        if (keeps_encoder(job, item))
             add_first(r, r->n_rows);
         else
             add_patches(r, job, item);
@@ -368,8 +367,7 @@ static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
     const int64_t item = lane / job->n_conditions;
     const int depth = job->depth[r->stack];
     const tap_row_set **sets = job->needs->lane[r->stack] + lane * (depth + 1);
-    memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
-    add_read(r, job, lane);
+    memcpy(r->bits, r->read, (size_t)r->n_words * sizeof *r->bits);
     for (int b = depth - 1; b >= 0; b--) {
         const tap_block_plan *plan = plan_part(job, r->stack, lane, b);
         if (wants_whole(job, r->stack, b, false) || is_frozen(job, r->stack, lane, b))
@@ -388,7 +386,7 @@ static tap_status trace_lane(const tap_job *job, int64_t lane, rows_needed *r,
     return intern(&sets[0], job, r->stack, item, r->bits, err);
 }
 
-/* Of all lanes in one stack. scratch and r->bits hold the longest sequence. */
+/* Of all lanes in one stack. scratch, r->bits and r->read hold the longest sequence. */
 static tap_status trace(const tap_job *job, rows_needed *r, uint64_t *scratch,
                         tap_error *err)
 {
@@ -400,10 +398,14 @@ static tap_status trace(const tap_job *job, rows_needed *r, uint64_t *scratch,
                       (size_t)(job->depth[r->stack] + 1) * sizeof **needs->lane, "rows",
                       err));
     for (int64_t l = 0; l < n_lanes; l++) {
-        r->n_rows = tap_job_rows(job, r->stack, l / job->n_conditions);
+        const int64_t item = l / job->n_conditions;
+        r->n_rows = tap_job_rows(job, r->stack, item);
         r->n_words = tap_bits_words(r->n_rows);
-        if (r->stack == TAP_VISION && l % job->n_conditions == 0)
-            r->keeps_encoder = keeps_encoder(job, l / job->n_conditions);
+        if (l % job->n_conditions == 0) { /* the same of all its lanes */
+            memset(r->bits, 0, (size_t)r->n_words * sizeof *r->bits);
+            add_read(r, job, item);
+            memcpy(r->read, r->bits, (size_t)r->n_words * sizeof *r->read);
+        }
         TAP_TRY(trace_lane(job, l, r, scratch, err));
     }
     return TAP_OK;
@@ -423,6 +425,8 @@ tap_status tap_job_find_needs(tap_job *job, tap_error *err)
     TAP_TRY(tap_alloc(&job->needs, 1, sizeof *job->needs, "rows", err));
     TAP_TRY_OUT(
         tap_alloc(&r.bits, (size_t)tap_bits_words(most), sizeof *r.bits, "rows", err));
+    TAP_TRY_OUT(
+        tap_alloc(&r.read, (size_t)tap_bits_words(most), sizeof *r.read, "rows", err));
     TAP_TRY_OUT(tap_alloc(&scratch, (size_t)tap_bits_words(most), sizeof *scratch,
                           "rows", err));
     r.stack = TAP_LM;
@@ -431,6 +435,7 @@ tap_status tap_job_find_needs(tap_job *job, tap_error *err)
     TAP_TRY_OUT(trace(job, &r, scratch, err));
 out:
     tap_free(r.bits);
+    tap_free(r.read);
     tap_free(scratch);
     return status;
 }

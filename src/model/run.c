@@ -546,7 +546,7 @@ static tap_status count_ends(tap_run_cost *cost, const tap_job *job, const outli
         TAP_TRY(tap_job_needs(&patches, job, TAP_VISION, lanes, node->n_lanes,
                               o->vision->n_blocks, err));
         const int64_t n = patches->rows /* some patches, perhaps the class token */
-                              ? patches->n - (v->has_cls && patches->rows[0] == 0)
+                              ? patches->n - tap_leads_with_cls(patches, v)
                               : o->feature_row[i + 1] - o->feature_row[i];
         add_flop(cost, 2.0 * (double)n * d_lm * (spec->d_projector_in + d_lm),
                  node->n_lanes);

@@ -83,8 +83,7 @@ static tap_status put_prompt(tap_spec *spec, tap_error *err)
     return TAP_OK;
 }
 
-/* `processor` is a whole file: settings nested under "image_processor" (transformers 5),
- * or the settings themselves. */
+/* Whether attention has room for the heads, whatever the family. */
 static tap_status check_heads(const tap_spec *spec, const char *path, tap_error *err)
 {
     const int wide[] = {spec->vision.stack.d_head, spec->lm.stack.d_head};
@@ -98,6 +97,8 @@ static tap_status check_heads(const tap_spec *spec, const char *path, tap_error 
     return TAP_OK;
 }
 
+/* `processor` is a whole file: settings nested under "image_processor" (transformers 5),
+ * or the settings themselves. */
 static tap_status read_spec(tap_spec *out, const json_t *config,
                             const char *config_path, const json_t *processor,
                             const char *processor_path, tap_error *err)

@@ -396,7 +396,10 @@ static void attend_segment(const bench *b, const tap_attend_args *whole,
 void tap_attend_head(const tap_gemm_isa *gemm, const tap_loops *loops,
                      const tap_attend_args *a, int head, float *scratch)
 {
+    _Static_assert((int)TAP_MAX_HEAD <= (int)TAP_GEMM_DEPTH,
+                   "keys are packed in one block");
     const int64_t end_q = a->first_q + a->n_q;
+    assert(a->d_head <= TAP_MAX_HEAD);
     assert(!a->rows || (a->first_q == 0 && a->segment == 0));
     assert(!a->key_rows || (a->segment == 0 && !(a->edges && a->edges->frozen)));
     tap_head_receipt count = {0};

@@ -16,9 +16,9 @@ static void products_are_those_of_rounded_numbers(void **state)
 {
     (void)state;
     const tap_kernels *k = table();
-    static const int64_t shapes[][3] = {{1, 1, 1},     {3, 33, 2},    {12, 32, 1024},
-                                        {13, 129, 33}, {5, 40, 1025}, {30, 7, 4097},
-                                        {2, 66, 6200}};
+    static const int64_t shapes[][3] = {
+        {1, 1, 1},     {3, 33, 2},    {12, 32, 768},  {13, 129, 33}, {5, 40, 769},
+        {30, 7, 1537}, {2, 66, 6200}, {12, 32, 1024}, {5, 40, 1025}, {30, 7, 4097}};
     static const tap_dtype dtypes[] = {TAP_BF16, TAP_F32, TAP_F16};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int t = 0; t < 3; t++) {
