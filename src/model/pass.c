@@ -128,12 +128,12 @@ void tap_pass_single(tap_pass *pass, const tap_span *span, int64_t n_rows)
 }
 
 void tap_spread_rows(float *to, const tap_row_set *set, int64_t first, int64_t n,
-                     const float *values, int64_t skip, int64_t d)
+                     const float *values, int64_t d)
 {
     for (int64_t t = 0; t < n; t++, to += d) {
         const int32_t r = set->place_of[first + t];
         if (r >= 0)
-            memcpy(to, values + (r - skip) * d, (size_t)d * sizeof *to);
+            memcpy(to, values + r * d, (size_t)d * sizeof *to);
         for (int64_t i = 0; r < 0 && i < d; i++)
             to[i] = NAN;
     }
@@ -159,7 +159,7 @@ static tap_status put_span(const tap_pass *pass, const tap_span *span, tap_site 
     if (span->needs && span->needs->rows) {
         state.n_rows = tap_job_rows(job, pass->stack, span->item);
         state.values = pass->whole;
-        tap_spread_rows(pass->whole, span->needs, 0, state.n_rows, values, 0, d);
+        tap_spread_rows(pass->whole, span->needs, 0, state.n_rows, values, d);
     }
     return job->sink->put(job->sink->owner, &state, err);
 }

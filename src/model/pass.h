@@ -17,18 +17,11 @@ typedef struct tap_row_set {
     const int32_t *place_of; /* [tap_job_rows] index in rows, -1: none; NULL as rows */
 } tap_row_set;
 
-/* Whether a set of the encoder's rows (NULL: all) begins with a class token that is no
- * feature. */
-static inline bool tap_leads_with_cls(const tap_row_set *set, const tap_vision_spec *v)
-{
-    return v->has_cls && !v->keeps_cls && !(set && set->rows && set->rows[0] != 0);
-}
-
-/* Rows first .. first + n of a sequence, from values that hold the set's rows from its
- * row `skip` on: to [n][d]. Rows that were not computed are NaN, so they cannot be read by
- * mistake. The set is not all rows. */
+/* Rows first .. first + n of a sequence, from values that hold those of the set: to [n][d].
+ * Rows that were not computed are NaN, so they cannot be read by mistake. The set is not
+ * all rows. */
 void tap_spread_rows(float *to, const tap_row_set *set, int64_t first, int64_t n,
-                     const float *values, int64_t skip, int64_t d);
+                     const float *values, int64_t d);
 
 /* Rows of one state in the current buffer. */
 typedef struct tap_span {

@@ -87,8 +87,9 @@ static tap_status take_features(float **out, tap_pass *pass, const float *state,
     const tap_vision_spec *v = &m->spec.vision;
     const int64_t d = v->stack.d_model,
                   n_tiles = job->items[span->item].pixels->n_tiles,
-                  n_tile = span->n_rows / n_tiles,
-                  n_keep = n_tile - tap_leads_with_cls(span->needs, v);
+                  n_tile = span->n_rows / n_tiles;
+    const bool some = span->needs && span->needs->rows; /* then no class token */
+    const int64_t n_keep = some ? n_tile : tap_vision_features(v);
     *n = n_tiles * n_keep;
     TAP_TRY(
         tap_arena_take(out, &job->arena, (size_t)*n, (size_t)d * sizeof **out, err));
@@ -153,7 +154,7 @@ tap_status tap_projector_run(tap_pass *pass, float *out, const float *state,
     TAP_TRY(tap_pass_at(pass, TAP_SITE_PROJECTOR_OUT, mapped, d_out, err));
     if (partial)
         tap_spread_rows(out, span->needs, spec->vision.has_cls, layout->n_slots, mapped,
-                        tap_leads_with_cls(span->needs, &spec->vision), d_out);
+                        d_out);
     else if (mapped != out)
         gather(out, mapped, layout, d_out, job->model);
     tap_arena_release(&job->arena, mark);

@@ -545,8 +545,8 @@ static tap_status count_ends(tap_run_cost *cost, const tap_job *job, const outli
         const tap_row_set *patches = NULL;
         TAP_TRY(tap_job_needs(&patches, job, TAP_VISION, lanes, node->n_lanes,
                               o->vision->n_blocks, err));
-        const int64_t n = patches->rows /* some patches, perhaps the class token */
-                              ? patches->n - tap_leads_with_cls(patches, v)
+        const int64_t n = patches->rows /* some patches, without the class token */
+                              ? patches->n
                               : o->feature_row[i + 1] - o->feature_row[i];
         add_flop(cost, 2.0 * (double)n * d_lm * (spec->d_projector_in + d_lm),
                  node->n_lanes);
